@@ -1,0 +1,1 @@
+#include "base/spec_node.h"

@@ -1,0 +1,42 @@
+/// Text for people: quantities with units, tables, nearest names.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+
+namespace foretrain {
+
+/// Reads a quantity such as "80 GiB" or "1MiB". SpecError("where", ...) when number or unit is missing or unknown.
+Bytes parse_bytes(std::string_view text, const std::string& where);
+Seconds parse_seconds(std::string_view text, const std::string& where);
+BytesPerSecond parse_bytes_per_second(std::string_view text, const std::string& where);
+FlopsPerSecond parse_flops_per_second(std::string_view text, const std::string& where);
+Hertz parse_hertz(std::string_view text, const std::string& where);
+
+/// "73.4 GB", "12.3 us", "450 GB/s": three significant digits, SI prefixes.
+std::string to_text(Bytes);
+std::string to_text(Seconds);
+std::string to_text(BytesPerSecond);
+std::string to_text(FlopsPerSecond);
+
+/// The candidate with the smallest Damerau-Levenshtein distance to `word` (case-insensitive), or "" when none is near:
+/// distance <= max(2, length / 3). Ties: the first.
+std::string nearest_name(std::string_view word, std::span<const std::string_view> candidates);
+std::string nearest_name(std::string_view word, std::span<const std::string> candidates);
+
+/// A table with a header row; columns are padded with two spaces between; `right` marks right-aligned columns.
+struct TextTable {
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+  std::vector<bool> right;
+};
+std::string to_text(const TextTable&);
+
+/// Lower case, ASCII only: no locale.
+std::string to_lower(std::string_view);
+
+}  // namespace foretrain
