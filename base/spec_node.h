@@ -15,6 +15,8 @@
 
 namespace foretrain {
 
+struct QuantityUnits;
+
 /// Inclusive bounds for a number read from a file.
 struct IntRange {
   std::int64_t least = 1;
@@ -84,6 +86,8 @@ class SpecNode {
  private:
   struct Document;
   SpecNode(std::shared_ptr<const Document> document, const void* value, std::string pointer);
+  [[nodiscard]] double as_quantity(const QuantityUnits& allowed) const;
+  friend SpecNode with_override(const SpecNode& root, std::string_view dotted_path, std::string_view json_text);
   std::shared_ptr<const Document> document_;
   const void* value_;  // nlohmann::ordered_json inside document_
   std::string pointer_;

@@ -1,21 +1,19 @@
 /// Physical quantities whose dimension the compiler checks: a wrong formula does not compile.
 #pragma once
 
-#include <cmath>
 #include <compare>
 #include <cstdint>
 
 namespace foretrain {
 
 /// A number of base units: bytes^B * flops^F * seconds^T. Stored as a double in SI base units.
-/// Whole byte counts are exact up to 2^53 (8 PiB).
+/// Whole byte counts are exact up to 2^53 (8 PiB). What has no dimension (a ratio) is a plain double.
 template <int B, int F, int T>
 class Quantity {
+  static_assert(B != 0 || F != 0 || T != 0, "a dimensionless quantity is a double");
+
  public:
   constexpr Quantity() = default;
-  /// Only a dimensionless quantity is a plain number.
-  constexpr Quantity(double value) requires(B == 0 && F == 0 && T == 0) : value_(value) {}
-  constexpr operator double() const requires(B == 0 && F == 0 && T == 0) { return value_; }
 
   /// The bare number in base units (bytes, flops, seconds); for output and for inner loops only.
   [[nodiscard]] constexpr double base() const { return value_; }
@@ -54,18 +52,26 @@ class Quantity {
   double value_ = 0;
 };
 
+/// `value` as a quantity of these dimensions; a plain double when they cancel: bytes / bytes, seconds * hertz.
+template <int B, int F, int T>
+constexpr auto quantity_or_ratio(double value) {
+  if constexpr (B == 0 && F == 0 && T == 0) {
+    return value;
+  } else {
+    return Quantity<B, F, T>::from_base(value);
+  }
+}
+
 template <int B, int F, int T, int B2, int F2, int T2>
-requires((B != 0 || F != 0 || T != 0) && (B2 != 0 || F2 != 0 || T2 != 0)) constexpr Quantity<B + B2, F + F2, T + T2>
-operator*(Quantity<B, F, T> a, Quantity<B2, F2, T2> b) {
-  return Quantity<B + B2, F + F2, T + T2>::from_base(a.base() * b.base());
+constexpr auto operator*(Quantity<B, F, T> a, Quantity<B2, F2, T2> b) {
+  return quantity_or_ratio<B + B2, F + F2, T + T2>(a.base() * b.base());
 }
 template <int B, int F, int T, int B2, int F2, int T2>
-requires(B2 != 0 || F2 != 0 || T2 != 0) constexpr Quantity<B - B2, F - F2, T - T2> operator/(Quantity<B, F, T> a,
-                                                                                             Quantity<B2, F2, T2> b) {
-  return Quantity<B - B2, F - F2, T - T2>::from_base(a.base() / b.base());
+constexpr auto operator/(Quantity<B, F, T> a, Quantity<B2, F2, T2> b) {
+  return quantity_or_ratio<B - B2, F - F2, T - T2>(a.base() / b.base());
 }
 template <int B, int F, int T>
-requires(B != 0 || F != 0 || T != 0) constexpr Quantity<-B, -F, -T> operator/(double a, Quantity<B, F, T> b) {
+constexpr Quantity<-B, -F, -T> operator/(double a, Quantity<B, F, T> b) {
   return Quantity<-B, -F, -T>::from_base(a / b.base());
 }
 
@@ -105,7 +111,7 @@ constexpr Quantity<B, F, T> min(Quantity<B, F, T> a, Quantity<B, F, T> b) {
 }
 
 /// ceil(a / b) for whole numbers; b > 0, a >= 0.
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 /// The smallest multiple of `step` that is >= a; step > 0, a >= 0.
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t step) { return ceil_div(a, step) * step; }
 
