@@ -173,7 +173,7 @@ nlohmann::ordered_json parse_json(std::string_view text, const std::string& name
   if (!done) {
     const DocumentBuilder::Stop stop = builder.stop().value_or(DocumentBuilder::Stop{1, "unknown error"});
     const std::size_t offset = stop.position == 0 ? 0 : stop.position - 1;
-    throw SpecError(place_of(text, offset, name), "expected JSON: " + without_preamble(stop.message));
+    throw SpecError(place_of(text, offset, name), "expected JSON: " + shortened(without_preamble(stop.message), 160));
   }
   return builder.take_root();
 }

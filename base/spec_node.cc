@@ -24,10 +24,7 @@ const Json& json_at(const void* value) { return *static_cast<const Json*>(value)
 
 std::string on_one_line(const Json& value) {
   if (value.is_string()) return in_quotes(value.get_ref<const std::string&>());
-  constexpr std::size_t kMost = 60;
-  std::string text = value.dump(-1, ' ', true);  // ASCII, so it can be cut anywhere
-  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
-  return text;
+  return shortened(value.dump(), 60);
 }
 
 std::string joined(std::span<const std::string_view> names) {

@@ -157,13 +157,10 @@ std::string to_lower(std::string_view text) {
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kMost = 60;
-  std::size_t length = text.size();
-  if (length > kMost) {
-    length = kMost;
-    while (length > 0 && (text[length] & 0xC0) == 0x80) --length;  // not inside a UTF-8 character
-  }
+  const std::string shown = shortened(text, kMost);
+  const std::size_t cut_mark = text.size() > kMost ? 3 : 0;
   std::string out = "\"";
-  for (const char c : text.substr(0, length)) {
+  for (const char c : std::string_view(shown).substr(0, shown.size() - cut_mark)) {
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
@@ -173,9 +170,13 @@ std::string in_quotes(std::string_view text) {
       out += c;
     }
   }
-  out += '"';
-  if (length < text.size()) out += "...";
-  return out;
+  return out + (cut_mark > 0 ? "\"..." : "\"");
+}
+
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  while (most > 0 && (text[most] & 0xC0) == 0x80) --most;
+  return std::string(text.substr(0, most)) + "...";
 }
 
 }  // namespace foretrain

@@ -1,6 +1,7 @@
 /// Text for people: quantities with units, tables, nearest names.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,5 +47,8 @@ std::string to_lower(std::string_view);
 
 /// `text` in double quotes on one line: quotes, backslashes and control characters escaped, cut after 60 bytes.
 std::string in_quotes(std::string_view text);
+
+/// `text`, or its first `most` bytes (less where that would split a UTF-8 character) and "..." when it is longer.
+std::string shortened(std::string_view text, std::size_t most);
 
 }  // namespace foretrain
