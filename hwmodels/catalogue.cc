@@ -1,0 +1,73 @@
+#include "hwmodels/catalogue.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/data_dir.h"
+#include "hwmodels/catalogue_reader.h"
+
+namespace foretrain {
+namespace {
+
+SpecNode read(std::string_view file) {
+  return SpecNode::read_file(data_file("hwmodels/catalogue/" + std::string(file)));
+}
+
+std::vector<std::string> other_names(const NameIndex& names, const std::string& id) {
+  const auto own = std::find_if(names.begin(), names.end(), [&](const auto& entry) { return entry.first == id; });
+  std::vector<std::string> others;
+  if (own == names.end()) return others;
+  for (const auto& [spelling, index] : names)
+    if (index == own->second && spelling != id) others.push_back(spelling);
+  return others;
+}
+
+}  // namespace
+
+Catalogue Catalogue::load() {
+  Catalogue catalogue;
+  GpuTable gpus = read_gpus(read("gpus.json"));
+  catalogue.networks_ = read_networks(read("networks.json"));
+  catalogue.links_ = read_links(read("links.json"));
+  const SpecNode node_file = read("nodes.json");
+  NodeTable nodes = read_nodes(node_file, gpus, catalogue.networks_);
+  for (const GpuSpec& gpu : gpus.gpus) find_name(nodes.names, gpu.usual_node, "node", "usual_node of " + gpu.name);
+  const std::vector<EfficiencySpec> measured = read_efficiencies(read("efficiency.json"));
+  for (const GpuSpec& gpu : gpus.gpus) catalogue.efficiencies_.push_back(efficiency_of(gpu, measured, gpus.gpus));
+  catalogue.gpus_ = std::move(gpus.gpus);
+  catalogue.gpu_names_ = std::move(gpus.names);
+  catalogue.nodes_ = std::move(nodes.nodes);
+  catalogue.node_names_ = std::move(nodes.names);
+
+  const CatalogueFile file(read("clusters.json"), "foretrain.clusters/1", "clusters");
+  for (const auto& [name, row] : file.rows()) {
+    row.allow_only({"cluster", "size"});
+    ClusterSpec cluster = catalogue.cluster(row.required("cluster"));
+    cluster.name = name;
+    (void)file.fact(row, "size", cluster.source);
+    catalogue.clusters_.push_back(std::move(cluster));
+  }
+  return catalogue;
+}
+
+const GpuSpec& Catalogue::gpu(std::string_view name, const std::string& where) const {
+  return gpus_[find_name(gpu_names_, name, "gpu", where)];
+}
+
+const EfficiencySpec& Catalogue::efficiency(const GpuSpec& gpu) const {
+  const auto same = std::find_if(gpus_.begin(), gpus_.end(), [&](const GpuSpec& g) { return g.name == gpu.name; });
+  FORETRAIN_CHECK(same != gpus_.end());
+  return efficiencies_[static_cast<std::size_t>(same - gpus_.begin())];
+}
+
+ClusterSpec Catalogue::node(std::string_view name, const std::string& where) const {
+  return nodes_[find_name(node_names_, name, "node", where)];
+}
+
+std::vector<std::string> Catalogue::gpu_aliases(const GpuSpec& gpu) const { return other_names(gpu_names_, gpu.name); }
+
+std::vector<std::string> Catalogue::node_aliases(const ClusterSpec& node) const {
+  return other_names(node_names_, node.node.name);
+}
+
+}  // namespace foretrain

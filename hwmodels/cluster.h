@@ -1,0 +1,77 @@
+/// What a cluster is: nodes of GPUs, what joins them inside a node and between nodes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/units.h"
+#include "hwmodels/gpu.h"
+
+namespace foretrain {
+
+/// How the GPUs of one node (or NVLink domain) reach each other.
+enum class IntraNodeFabric { nvswitch, nvlink_mesh, nvlink_cube_mesh, pcie, pcie_no_p2p };
+inline constexpr std::array<std::string_view, 5> kIntraNodeFabricNames = {"nvswitch", "nvlink_mesh", "nvlink_cube_mesh",
+                                                                          "pcie", "pcie_no_p2p"};
+/// The kind of network between nodes; sets latency and efficiency defaults.
+enum class NetworkKind { infiniband, roce, efa, slingshot, omni_path, ethernet_tcp };
+/// As files spell them; "omni-path" and "ethernet-tcp" are read too.
+inline constexpr std::array<std::string_view, 6> kNetworkKindNames = {"infiniband", "roce",      "efa",
+                                                                      "slingshot",  "omni_path", "ethernet_tcp"};
+/// The host processor: NCCL's tuning and its route to the NIC depend on it.
+enum class HostCpu { intel, amd, arm };
+inline constexpr std::array<std::string_view, 3> kHostCpuNames = {"intel", "amd", "arm"};
+
+struct NodeSpec {
+  std::string name;  ///< "dgx-h100", or "" for an ad-hoc node
+  std::int64_t gpus_per_node = 8;
+  IntraNodeFabric fabric = IntraNodeFabric::nvswitch;
+  BytesPerSecond scale_up_bandwidth;  ///< one direction per GPU: the GPU's NVLink or xGMI; PCIe in a PCIe node
+  std::int64_t nics_per_node = 8;
+  BytesPerSecond nic_bandwidth;  ///< line rate of one NIC, one direction
+  bool rail_optimised = true;    ///< NIC i of every node on one leaf: a ring of equal ranks never leaves it
+  HostCpu cpu = HostCpu::intel;
+};
+
+struct NetworkSpec {
+  NetworkKind kind = NetworkKind::infiniband;
+  Seconds latency;                   ///< NIC to NIC, one way, without NCCL's own overhead
+  double efficiency = 1;             ///< payload share of the line rate that one flow reaches (0, 1]
+  double oversubscription = 1;       ///< >= 1: leaf down-link over up-link capacity
+  std::int64_t nodes_per_leaf = 32;  ///< nodes under one leaf (rail-optimised: under one set of rails)
+};
+
+struct ClusterSpec {
+  std::string name;
+  GpuSpec gpu;
+  NodeSpec node;
+  NetworkSpec network;
+  std::int64_t gpus = 8;           ///< all GPUs used; the last node may be part full
+  std::int64_t nvlink_domain = 8;  ///< GPUs that reach each other over NVLink: gpus_per_node, or 72 on NVL72
+  std::string source;              ///< ids of the catalogue's sources, "" for what a job describes
+};
+
+/// The characteristics of one kind of network, from the catalogue.
+struct NetworkDefaults {
+  NetworkSpec spec;
+  std::string source;
+};
+
+/// One link of the catalogue, for `foretrain list links`.
+struct LinkSpec {
+  std::string name;          ///< "nvlink4"
+  std::string what;          ///< "Hopper, 18 links"
+  BytesPerSecond bandwidth;  ///< one direction, per GPU or per NIC
+  std::string source;
+};
+
+/// Nodes needed for all GPUs.
+constexpr std::int64_t node_count(const ClusterSpec& c) { return ceil_div(c.gpus, c.node.gpus_per_node); }
+/// One direction, line rate, of all NICs of a node divided by its GPUs.
+inline BytesPerSecond network_bandwidth_per_gpu(const ClusterSpec& c) {
+  return static_cast<double>(c.node.nics_per_node) * c.node.nic_bandwidth / static_cast<double>(c.node.gpus_per_node);
+}
+
+}  // namespace foretrain

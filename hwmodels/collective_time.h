@@ -1,0 +1,55 @@
+/// How long a collective takes: NCCL's algorithms and protocols on a group of GPUs laid over nodes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/units.h"
+#include "hwmodels/cluster.h"
+
+namespace foretrain {
+
+enum class CollectiveOp { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, send_recv };
+inline constexpr std::array<std::string_view, 6> kCollectiveNames = {"all_reduce", "all_gather", "reduce_scatter",
+                                                                     "all_to_all", "broadcast", "send_recv"};
+enum class NcclAlgorithm { ring, tree, nvls, nvls_tree, p2p, none };
+enum class NcclProtocol { ll, ll128, simple, none };
+inline constexpr std::array<std::string_view, 6> kAlgorithmNames = {"ring", "tree", "nvls", "nvls_tree", "p2p", "none"};
+inline constexpr std::array<std::string_view, 4> kProtocolNames = {"ll", "ll128", "simple", "none"};
+
+/// How a group of ranks lies over the cluster. All nodes hold equally many of its ranks.
+struct GroupLayout {
+  std::int64_t ranks = 1;
+  std::int64_t ranks_per_node = 1;    ///< inside one NVLink domain
+  /// Equal groups that run the same collective at the same time over one node's NICs and share them
+  /// (8 data-parallel rings of TP 8: 8). 1 when this group has the node's NICs for itself.
+  std::int64_t groups_sharing_nics = 1;
+};
+
+struct CollectiveTime {
+  Seconds time;
+  NcclAlgorithm algorithm = NcclAlgorithm::none;
+  NcclProtocol protocol = NcclProtocol::none;
+  Seconds latency;                    ///< the part that does not shrink with bandwidth
+  Bytes network_bytes_per_gpu;        ///< one direction, through this GPU's share of the NICs
+  Bytes scale_up_bytes_per_gpu;       ///< one direction, over NVLink (or PCIe)
+};
+
+/// Optional forcing, as NCCL_ALGO / NCCL_PROTO do.
+struct CollectiveChoice {
+  std::optional<NcclAlgorithm> algorithm;
+  std::optional<NcclProtocol> protocol;
+};
+
+/// Time until every rank of the group has its result. `size` as nccl-tests counts it: all_reduce one rank's buffer; all_gather the
+/// received total; reduce_scatter and all_to_all the sent total of one rank; send_recv the message. One rank takes no time.
+/// Formulae: docs/models/collective.md. Source of structure: NVIDIA/nccl 2.28.9 src/graph/tuning.cc (facts only).
+CollectiveTime collective_time(CollectiveOp op, Bytes size, const GroupLayout& group, const ClusterSpec& cluster,
+                               const CollectiveChoice& choice = {});
+
+/// busbw / algbw as nccl-tests defines it: all_reduce 2(n-1)/n; all_gather, reduce_scatter, all_to_all (n-1)/n; else 1.
+double bus_factor(CollectiveOp op, std::int64_t ranks);
+
+}  // namespace foretrain
