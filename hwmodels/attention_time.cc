@@ -1,0 +1,54 @@
+// Time of fused attention: blocks of queries over SMs, matrix work beside exponentials, under a memory roofline.
+#include <algorithm>
+#include <cmath>
+
+#include "hwmodels/kernel_time.h"
+
+namespace foretrain {
+namespace {
+
+// FlashAttention-2/3 and cuDNN work on 128 queries a block at head dimension 128 (Dao 2023, section 3.3; Shah et al.
+// 2024, table 1).
+constexpr std::int64_t kQueryBlock = 128;
+// MUFU unit: 16 exponentials a clock and SM on every NVIDIA GPU since Volta (CUDA programming guide, arithmetic
+// throughput).
+constexpr double kExponentialsPerClock = 16;
+// Backward: five matrix products where forward has two (Dao 2023, section 3.1.2).
+constexpr double kBackwardWork = 2.5;
+
+double share_of_peak(const AttentionEfficiency& e, const Attention& a) {
+  if (a.dtype == DType::fp8) return a.backward ? e.fp8_backward : e.fp8_forward;
+  return a.backward ? e.backward : e.forward;
+}
+
+}  // namespace
+
+KernelTime attention_time(const Attention& a, const GpuSpec& gpu, const EfficiencySpec& spec) {
+  const AttentionEfficiency& e = spec.attention;
+  const double sms = static_cast<double>(gpu.sm_count);
+  const double sm_rate = required_peak(gpu, a.dtype).base() / sms * share_of_peak(e, a);
+  const double work = a.backward ? kBackwardWork : 1.0;
+  const double score = work * 2.0 * static_cast<double>(a.d_qk + a.d_v) / sm_rate +
+                       e.softmax / (kExponentialsPerClock * gpu.boost_clock.base());
+
+  const std::int64_t blocks = ceil_div(a.seq_q, kQueryBlock);
+  const double tasks = static_cast<double>(a.batch * a.heads_q * blocks);
+  // Keys that a block sees: all; or, causal, those up to its last query, on average half and half a block.
+  const double keys = static_cast<double>(a.seq_kv);
+  const double mean_keys = a.causal ? 0.5 * keys * (1.0 + 1.0 / static_cast<double>(blocks)) : keys;
+  const double per_key = static_cast<double>(kQueryBlock) * score;
+  const double task = (mean_keys + e.block_start) * per_key;
+  const double waves = tasks / sms;
+  const double whole = std::ceil(waves);
+  const double rounds = whole <= 1 ? 1 : whole - e.wave_overlap * (whole - waves);
+  const double longest = (keys + e.block_start) * per_key;
+  const double matrix = std::max(rounds * task, longest);
+  const double memory = bytes_of(a).base() / (gpu.memory_bandwidth.base() * spec.memory.bandwidth);
+  const double busy = std::max(matrix, memory);
+  const KernelBound bound = e.fixed.base() > busy ? KernelBound::latency
+                            : memory > matrix     ? KernelBound::memory
+                                                  : KernelBound::tensor_core;
+  return {Seconds::from_base(busy) + e.fixed, bound};
+}
+
+}  // namespace foretrain

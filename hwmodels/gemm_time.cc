@@ -1,0 +1,81 @@
+// Time of a matrix multiplication: tiles over SMs in waves, under a power ceiling and a memory roofline.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+
+#include "hwmodels/kernel_time.h"
+
+namespace foretrain {
+namespace {
+
+struct Tile {
+  int m, n;
+};
+
+// Tile shapes of cuBLAS kernels by generation, as their kernel names state them
+// (ampere_bf16_s16816gemm_bf16_256x128_..., sm90_xmma_gemm_bf16bf16_..._tilesize128x256x64, nvjet_..._256x256 on two
+// SMs of sm100, each with half of it); AMD: hipBLASLt MT256x256 down.
+constexpr std::array kMmaTiles = {Tile{256, 128}, Tile{128, 256}, Tile{128, 128}, Tile{128, 64},
+                                  Tile{64, 128},  Tile{64, 64},   Tile{64, 32},   Tile{32, 64}};
+constexpr std::array kWarpgroupTiles = {Tile{256, 128}, Tile{128, 256}, Tile{128, 192}, Tile{192, 128}, Tile{128, 128},
+                                        Tile{128, 64},  Tile{64, 128},  Tile{64, 64},   Tile{64, 32}};
+constexpr std::array kCdnaTiles = {Tile{256, 256}, Tile{256, 128}, Tile{128, 256}, Tile{128, 128},
+                                   Tile{128, 64},  Tile{64, 128},  Tile{64, 64},   Tile{32, 64}};
+constexpr std::array kKSplits = {1, 2, 4};
+
+std::span<const Tile> tiles_of(const GpuSpec& gpu) {
+  if (gpu.vendor == "AMD") return kCdnaTiles;
+  if (gpu.compute_capability >= 90 && gpu.compute_capability < 120) return kWarpgroupTiles;
+  return kMmaTiles;
+}
+
+constexpr double harmonic_edge(Tile t) { return 2.0 * t.m * t.n / (t.m + t.n); }
+
+}  // namespace
+
+KernelTime gemm_time(const Gemm& g, const GpuSpec& gpu, const EfficiencySpec& spec) {
+  const GemmEfficiency& e = spec.gemm;
+  const FlopsPerSecond rate = required_peak(gpu, g.dtype);
+  const double layout_rate = g.layout == GemmLayout::nt ? e.transposed : 1.0;
+  const double sms = static_cast<double>(gpu.sm_count);
+  const double width = bytes_per_element(g.dtype);
+  const double sm_rate = rate.base() / sms * e.burst * layout_rate;
+  const std::span<const Tile> tiles = tiles_of(gpu);
+  const double largest = harmonic_edge(tiles.front());
+  const double result_bytes = static_cast<double>(g.batch) * static_cast<double>(g.m) * static_cast<double>(g.n);
+  const double bandwidth = gpu.memory_bandwidth.base() * e.memory;
+
+  double loop = 0;
+  bool found = false;
+  for (const Tile tile : tiles) {
+    const double edge = harmonic_edge(tile);
+    const double tile_rate = sm_rate * edge / (edge + e.tile_half) * (largest + e.tile_half) / largest;
+    const double count = static_cast<double>(g.batch * ceil_div(g.m, tile.m) * ceil_div(g.n, tile.n));
+    for (const int split : kKSplits) {
+      // Splitting K pays when SMs would idle; each part writes fp32 sums that one of them reads back and adds.
+      if (split > 1 && (count * split > sms || g.k < 1024 * split)) break;
+      const double k = static_cast<double>(g.k) / split + e.loop_start / width;
+      const double tile_time = 2.0 * tile.m * tile.n * k / tile_rate;
+      const double waves = count * split / sms;
+      const double whole = std::ceil(waves);
+      const double rounds = whole <= 1 ? 1 : whole - e.wave_overlap * (whole - waves);
+      const double reduce = split > 1 ? 2.0 * split * 4.0 * result_bytes / bandwidth : 0.0;
+      const double time = rounds * tile_time + reduce;
+      if (!found || time < loop) loop = time;
+      found = true;
+    }
+  }
+
+  const double ceiling =
+      flops_of(g).base() / (rate.base() * e.sustained[static_cast<std::size_t>(g.dtype)] * layout_rate);
+  const double matrix = std::max(loop, ceiling);
+  const double memory = bytes_of(g).base() / bandwidth;
+  const double busy = std::max(matrix, memory);
+  const KernelBound bound = e.fixed.base() > busy ? KernelBound::latency
+                            : memory > matrix     ? KernelBound::memory
+                                                  : KernelBound::tensor_core;
+  return {Seconds::from_base(busy) + e.fixed, bound};
+}
+
+}  // namespace foretrain
