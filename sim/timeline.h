@@ -1,0 +1,44 @@
+/// The timeline: when each task of a graph ran, what memory and links held, and where the time went.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/time_point.h"
+#include "base/units.h"
+#include "sim/task_graph.h"
+
+namespace foretrain::sim {
+
+/// Peak memory of one device. `by_label` is what each label held at the instant of the peak; they sum to `bytes`.
+struct MemoryPeak {
+  std::int64_t bytes = 0;
+  TimePoint at;
+  std::vector<std::int64_t> by_label;  ///< [memory label]
+};
+
+/// What simulate() returns. Deterministic: the same graph gives the same timeline, bit for bit.
+struct Timeline {
+  Picoseconds makespan;
+  std::vector<TimePoint> start, end;  ///< [task]
+  /// [task] the dependency or lane predecessor whose end let this task start; kNone at time 0.
+  std::vector<TaskId> released_by;
+  std::vector<MemoryPeak> memory_peaks;  ///< [device]
+  std::vector<Bytes> link_bytes;         ///< [link] carried in all
+};
+
+/// Seconds of a lane by part (index as in graph.parts()); labels + waits + idle = makespan.
+struct LaneTime {
+  std::vector<double> seconds_by_part;  ///< busy time, by the parts of each task's label
+  std::vector<double> wait_by_part;     ///< gaps that waited for another lane, by that lane's wait_label
+  double idle = 0;                      ///< gaps that waited for nothing we label, and the time after the last task
+};
+/// Walks the gaps back along released_by: a gap before task t counts for the lane of the task that released it; when
+/// that lane has no wait_label its own releaser is asked, until a lane with one is found or time 0 is reached (idle).
+LaneTime lane_time(const TaskGraph& graph, const Timeline& timeline, LaneId lane);
+
+/// The tasks that determine the makespan, first to last: a longest path of the graph with the durations that
+/// were realised. Computed with Boost.Graph (topological order, DAG longest path).
+std::vector<TaskId> critical_path(const TaskGraph& graph, const Timeline& timeline);
+
+}  // namespace foretrain::sim
