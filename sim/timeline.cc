@@ -1,5 +1,7 @@
 #include "sim/timeline.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace foretrain::sim {
@@ -7,14 +9,31 @@ namespace {
 
 std::size_t at(std::int32_t id) { return static_cast<std::size_t>(id); }
 
-/// The label that the wait before `task` counts for, or kNone: the first lane with a wait label, going back from the
-/// task that released it.
-LabelId wait_label(const TaskGraph& graph, const Timeline& timeline, TaskId task) {
-  for (TaskId by = timeline.released_by[at(task)]; by != kNone; by = timeline.released_by[at(by)]) {
-    const LabelId label = graph.lanes()[at(graph.lane_of(by))].wait_label;
-    if (label != kNone) return label;
+/// For each task the label that a wait for it counts for, or kNone: the wait label of its lane, or of the first lane
+/// that has one going back along released_by.
+std::vector<LabelId> wait_labels(const TaskGraph& graph, const Timeline& timeline) {
+  FORETRAIN_CHECK(timeline.released_by.size() == timeline.start.size());  // simulate() with SimulateOptions::releases
+  constexpr LabelId kUnknown = -2;
+  std::vector<LabelId> labels(timeline.start.size(), kUnknown);
+  std::vector<TaskId> unknown;  // tasks on the way back whose label the walk will find
+  for (TaskId task = 0; task < graph.task_count(); ++task) {
+    LabelId label = kUnknown;
+    unknown.clear();
+    for (TaskId by = task; label == kUnknown; by = timeline.released_by[at(by)]) {
+      if (by == kNone) {
+        label = kNone;
+      } else if (labels[at(by)] != kUnknown) {
+        label = labels[at(by)];
+      } else {
+        unknown.push_back(by);
+        const LabelId own = graph.lanes()[at(graph.lane_of(by))].wait_label;
+        if (own != kNone) label = own;
+      }
+      if (by == kNone) break;
+    }
+    for (const TaskId on_the_way : unknown) labels[at(on_the_way)] = label;
   }
-  return kNone;
+  return labels;
 }
 
 void add_time(const TaskGraph& graph, LabelId label, Picoseconds time, std::vector<double>& seconds_by_part) {
@@ -22,32 +41,58 @@ void add_time(const TaskGraph& graph, LabelId label, Picoseconds time, std::vect
     seconds_by_part[at(part.part)] += part.fraction * to_seconds(time).base();
 }
 
+/// Adds up a lane's tasks, in order.
+class LaneClock {
+ public:
+  explicit LaneClock(const TaskGraph& graph) {
+    time_.seconds_by_part.assign(graph.parts().size(), 0);
+    time_.wait_by_part.assign(graph.parts().size(), 0);
+  }
+
+  void add(const TaskGraph& graph, const Timeline& timeline, const std::vector<LabelId>& wait_labels, TaskId task) {
+    const Picoseconds gap = timeline.start[at(task)] - free_;
+    if (gap.count > 0) {
+      const TaskId by = timeline.released_by[at(task)];
+      const LabelId label = by == kNone ? kNone : wait_labels[at(by)];
+      if (label == kNone) {
+        idle_ += gap;
+      } else {
+        add_time(graph, label, gap, time_.wait_by_part);
+      }
+    }
+    add_time(graph, graph.label_of(task), timeline.end[at(task)] - timeline.start[at(task)], time_.seconds_by_part);
+    free_ = timeline.end[at(task)];
+  }
+
+  LaneTime finish(const Timeline& timeline) {
+    time_.idle = to_seconds(idle_ + (timeline.makespan - (free_ - TimePoint{}))).base();
+    return std::move(time_);
+  }
+
+ private:
+  LaneTime time_;
+  Picoseconds idle_;
+  TimePoint free_;  // when the task before ended
+};
+
 }  // namespace
 
 LaneTime lane_time(const TaskGraph& graph, const Timeline& timeline, LaneId lane) {
-  FORETRAIN_CHECK(timeline.released_by.size() == timeline.start.size());
-  LaneTime time;
-  time.seconds_by_part.assign(graph.parts().size(), 0);
-  time.wait_by_part.assign(graph.parts().size(), 0);
-  Picoseconds idle;
-  TimePoint free;  // when the lane's previous task ended
-  for (TaskId task = 0; task < graph.task_count(); ++task) {
-    if (graph.lane_of(task) != lane) continue;
-    const Picoseconds gap = timeline.start[at(task)] - free;
-    if (gap.count > 0) {
-      const LabelId label = wait_label(graph, timeline, task);
-      if (label == kNone) {
-        idle += gap;
-      } else {
-        add_time(graph, label, gap, time.wait_by_part);
-      }
-    }
-    add_time(graph, graph.label_of(task), timeline.end[at(task)] - timeline.start[at(task)], time.seconds_by_part);
-    free = timeline.end[at(task)];
-  }
-  idle += timeline.makespan - (free - TimePoint{});
-  time.idle = to_seconds(idle).base();
-  return time;
+  const std::vector<LabelId> waits = wait_labels(graph, timeline);
+  LaneClock clock(graph);
+  for (TaskId task = 0; task < graph.task_count(); ++task)
+    if (graph.lane_of(task) == lane) clock.add(graph, timeline, waits, task);
+  return clock.finish(timeline);
+}
+
+std::vector<LaneTime> lane_times(const TaskGraph& graph, const Timeline& timeline) {
+  const std::vector<LabelId> waits = wait_labels(graph, timeline);
+  std::vector<LaneClock> clocks(graph.lanes().size(), LaneClock(graph));
+  for (TaskId task = 0; task < graph.task_count(); ++task)
+    clocks[at(graph.lane_of(task))].add(graph, timeline, waits, task);
+  std::vector<LaneTime> times;
+  for (LaneClock& clock : clocks) times.push_back(clock.finish(timeline));
+  return times;
 }
 
 }  // namespace foretrain::sim

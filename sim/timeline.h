@@ -36,6 +36,8 @@ struct LaneTime {
 /// Walks the gaps back along released_by: a gap before task t counts for the lane of the task that released it; when
 /// that lane has no wait_label its own releaser is asked, until a lane with one is found or time 0 is reached (idle).
 LaneTime lane_time(const TaskGraph& graph, const Timeline& timeline, LaneId lane);
+/// lane_time() of every lane, in one pass. [lane]
+std::vector<LaneTime> lane_times(const TaskGraph& graph, const Timeline& timeline);
 
 /// The tasks that determine the makespan, first to last: a longest path of the graph with the durations that
 /// were realised. Computed with Boost.Graph (topological order, DAG longest path).
