@@ -1,0 +1,130 @@
+#include "planner/problem.h"
+
+#include <filesystem>
+#include <numeric>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace foretrain {
+namespace {
+
+/// The folder that relative paths in `node`'s file start from.
+std::string folder_of(const SpecNode& node) { return std::filesystem::path(node.file()).parent_path().string(); }
+
+/// A name, an object, or a path to a file that holds such an object.
+ClusterSpec load_cluster(const SpecNode& value, const Catalogue& catalogue) {
+  if (!value.is_string()) return catalogue.cluster(value);
+  const std::string text = value.as_string();
+  if (text.find('/') == std::string::npos && !text.ends_with(".json")) return catalogue.cluster(value);
+  const std::filesystem::path path = std::filesystem::path(folder_of(value)) / text;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) value.fail(fmt::format("there is no file {}", in_quotes(path.string())));
+  const SpecNode file = SpecNode::read_file(path.string());
+  if (!file.is_object()) file.fail_expected("an object that describes a cluster");
+  return catalogue.cluster(file);
+}
+
+/// The formats that the GPU multiplies in, for messages.
+std::string formats_of(const GpuSpec& gpu) {
+  std::string names;
+  for (std::size_t i = 0; i < kDTypeNames.size(); ++i) {
+    if (gpu.peak[i]) names += (names.empty() ? "" : ", ") + std::string(kDTypeNames[i]);
+  }
+  return names;
+}
+
+bool is_supported(const GpuSpec& gpu, Precision precision) {
+  if (precision == Precision::fp32) return peak(gpu, DType::tf32) || peak(gpu, DType::fp32);
+  // Block-scaled MX formats came to tensor cores together with 4-bit floats (Blackwell, CDNA 4).
+  if (precision == Precision::mxfp8 && !peak(gpu, DType::fp4)) return false;
+  return peak(gpu, gemm_dtype(precision)).has_value();
+}
+
+void check_precision(const SpecNode& training, const GpuSpec& gpu, Precision precision) {
+  if (is_supported(gpu, precision)) return;
+  const SpecNode& at = training.has("precision") ? training.required("precision") : training;
+  at.fail(fmt::format("{} cannot multiply matrices in {}; its formats: {}", gpu.name,
+                      kPrecisionNames[static_cast<std::size_t>(precision)], formats_of(gpu)));
+}
+
+/// A learned position table is as long as the sequence unless the model says otherwise, and never shorter.
+void check_positions(const SpecNode& training, std::int64_t sequence_length, ModelSpec& model) {
+  if (model.position != PositionKind::learned) return;
+  if (model.max_positions == 0) model.max_positions = sequence_length;
+  if (sequence_length > model.max_positions) {
+    training.required("sequence_length")
+        .fail_expected(fmt::format("at most the model's {} learned positions", model.max_positions));
+  }
+}
+
+void check_stage_layers(const SpecNode& at, const std::vector<std::int32_t>& stage_layers, std::int64_t layers) {
+  if (stage_layers.empty()) return;
+  const std::int64_t sum = std::accumulate(stage_layers.begin(), stage_layers.end(), std::int64_t{0});
+  if (sum != layers) at.required("stage_layers").fail(fmt::format("sums to {}; the model has {} layers", sum, layers));
+}
+
+void check_experts(const SpecNode& at, const Plan& plan, const ModelSpec& model) {
+  if (model.moe) {
+    if (model.moe->experts % plan.expert != 0) {
+      at.required("expert").fail_expected(fmt::format("a divisor of the model's {} experts", model.moe->experts));
+    }
+    return;
+  }
+  if (plan.expert > 1) at.required("expert").fail("the model has no experts");
+}
+
+/// Everything but `search` and `plan`, which jobs and runs treat differently.
+Problem load_shared(const SpecNode& node, const Catalogue& catalogue) {
+  Problem problem;
+  problem.model = load_model(node.required("model"), folder_of(node));
+  problem.cluster = load_cluster(node.required("cluster"), catalogue);
+  problem.efficiency = catalogue.efficiency(problem.cluster.gpu);
+  const SpecNode training = node.required("training");
+  problem.training = read_training(training);
+  if (const auto software = node.optional("software")) problem.software = read_software(*software);
+  check_precision(training, problem.cluster.gpu, problem.training.precision);
+  check_positions(training, problem.training.sequence_length, problem.model);
+  problem.job_json = node.dump();
+  return problem;
+}
+
+void load_plan(const SpecNode& node, Problem& problem) {
+  const Plan plan = read_plan(node, problem.software, problem.cluster.gpus);
+  check_stage_layers(node, plan.stage_layers, problem.model.layers);
+  check_experts(node, plan, problem.model);
+  problem.plan = plan;
+}
+
+void check_schema(const SpecNode& node, std::string_view expected) {
+  const auto schema = node.optional("schema");
+  if (schema && schema->as_string() != expected) schema->fail_expected(in_quotes(expected));
+}
+
+}  // namespace
+
+Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
+  if (!job.is_object()) job.fail_expected("an object: a job");
+  check_schema(job, "foretrain.job/1");
+  job.allow_only({"schema", "$schema", "name", "notes", "model", "cluster", "training", "software", "search", "plan"});
+  Problem problem = load_shared(job, catalogue);
+  if (const auto search = job.optional("search")) {
+    problem.search = read_search(*search);
+    check_stage_layers(*search, problem.search.base.stage_layers, problem.model.layers);
+    check_experts(*search, problem.search.base, problem.model);
+  }
+  if (const auto plan = job.optional("plan")) load_plan(*plan, problem);
+  return problem;
+}
+
+Problem load_run(const SpecNode& run, const Catalogue& catalogue) {
+  run.allow_only({"id", "source", "model", "cluster", "training", "plan", "software", "measured", "grade", "notes",
+                  "plan_note", "confidence"});
+  Problem problem = load_shared(run, catalogue);
+  load_plan(run.required("plan"), problem);
+  return problem;
+}
+
+}  // namespace foretrain
