@@ -16,7 +16,7 @@ help:  ## This list
 packages:
 	@scripts/install_packages.sh
 
-configure := cmake --preset release --log-level=WARNING
+configure := cmake --preset release --log-level=WARNING > /dev/null
 compile := cmake --build --preset release --parallel $(cores)
 
 build: packages  ## Install missing packages, build the program: build/release/cli/foretrain
