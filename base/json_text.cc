@@ -148,12 +148,7 @@ std::string without_preamble(const std::string& message) {
 
 }  // namespace
 
-nlohmann::ordered_json parse_json(std::string_view text, const std::string& name) {
-  if (text.size() > kLargestJsonBytes) {
-    throw SpecError(name, fmt::format("expected at most {} bytes; got {}", kLargestJsonBytes, text.size()));
-  }
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+void require_utf8(std::string_view text, const std::string& name) {
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = utf8_length(text, i);
     if (length == 0) {
@@ -162,6 +157,15 @@ nlohmann::ordered_json parse_json(std::string_view text, const std::string& name
     }
     i += length;
   }
+}
+
+nlohmann::ordered_json parse_json(std::string_view text, const std::string& name) {
+  if (text.size() > kLargestJsonBytes) {
+    throw SpecError(name, fmt::format("expected at most {} bytes; got {}", kLargestJsonBytes, text.size()));
+  }
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  require_utf8(text, name);
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     throw SpecError(name + ":1:1", "expected JSON; got nothing");
   }

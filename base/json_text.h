@@ -17,6 +17,9 @@ inline constexpr std::size_t kDeepestJson = 200;
 /// trailing comma), or nested over 200 deep; SpecError("name:/pointer") when an object holds one key twice.
 nlohmann::ordered_json parse_json(std::string_view text, const std::string& name);
 
+/// SpecError("name:line:column") at the first byte of `text` that is not UTF-8.
+void require_utf8(std::string_view text, const std::string& name);
+
 /// `key` as one step of a JSON pointer (RFC 6901), on one line: "~" is "~0", "/" is "~1", control characters "\u000a".
 std::string pointer_token(std::string_view key);
 

@@ -215,7 +215,9 @@ std::size_t SpecNode::as_choice(std::span<const std::string_view> names, std::st
 std::string SpecNode::dump() const { return json_at(value_).dump(); }
 
 SpecNode with_override(const SpecNode& root, std::string_view dotted_path, std::string_view json_text) {
-  const std::string where = fmt::format("--set {}={}", dotted_path, json_text);
+  require_utf8(dotted_path, "--set");
+  require_utf8(json_text, "--set");
+  const std::string where = "--set " + shortened(fmt::format("{}={}", dotted_path, json_text), 80);
   Json copy = json_at(root.value_);
   Json* target = &copy;
   std::size_t depth = 0;

@@ -78,6 +78,24 @@ TEST_CASE("Text that is not UTF-8 is refused at its first bad byte") {
   CHECK(error_of("\"\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80\"") == "(no error)");
 }
 
+TEST_CASE("Damage to any one byte leaves JSON or gives an error of one line, never anything else") {
+  const std::string whole = "\xEF\xBB\xBF{\"a\\u00e9\": [1, -2.5e3, true, null, \"\xC3\xA9\"], \"b\": {\"a\": {}}}";
+  REQUIRE(error_of(whole) == "(no error)");
+  int refused = 0;
+  for (std::size_t place = 0; place < whole.size(); ++place) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string damaged = whole;
+      damaged[place] = static_cast<char>(byte);
+      const std::string error = error_of(damaged);  // lets any other exception through, which fails the test
+      const bool in_order = error == "(no error)" || (error.starts_with("job.json:") && error.find('\n') == error.npos);
+      if (!in_order) FAIL_CHECK("byte ", byte, " at ", place, ": ", error);
+      refused += error == "(no error)" ? 0 : 1;
+    }
+    CHECK(error_of(whole.substr(0, place)).starts_with("job.json:1:"));  // cut short anywhere
+  }
+  CHECK(refused > 0);
+}
+
 TEST_CASE("Text over 100 MB is refused before it is read") {
   CHECK(error_of(std::string(100'000'001, ' ')) == "job.json: expected at most 100000000 bytes; got 100000001");
 }

@@ -163,6 +163,9 @@ TEST_CASE("An override that cannot be put where it says is refused") {
     CHECK(error_of([&] { return with_override(job, path, "1"); }).find("expected keys with dots between") !=
           std::string::npos);
   }
+  // Bytes that are not UTF-8 could not be written out again.
+  CHECK(error_of([&] { return with_override(job, "model", "\xFF"); }) == "--set:1:1: expected UTF-8; got byte 0xff");
+  CHECK(error_of([&] { return with_override(job, "\xC3", "1"); }) == "--set:1:1: expected UTF-8; got byte 0xc3");
   CHECK(error_of([&] { return with_override(job, "search", "[1, 2"); }).starts_with("--set search=[1, 2:1:"));
   CHECK(error_of([&] { return with_override(job, "plan", "{\"a\": 1, \"a\": 2}"); }).find("stands twice") !=
         std::string::npos);
