@@ -1,0 +1,343 @@
+#include "sim/topology.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <stdexcept>
+
+#include <boost/graph/adjacency_list.hpp>
+#include <boost/graph/breadth_first_search.hpp>
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace foretrain::sim {
+namespace {
+
+using Vertex = std::int32_t;
+
+/// Payload that a PCIe link carries of its raw rate: NCCL counts on 12 GB/s of Gen3 x16's 15.75, and in proportion for
+/// later generations (NVIDIA/nccl 2.28.9 src/graph/topo.h, PCI_BW).
+constexpr double kPcieEfficiency = 12.0 / 15.75;
+
+/// Between two sockets, one direction: what NCCL counts on (NVIDIA/nccl 2.28.9 src/graph/topo.h: SKL_QPI_BW 10,
+/// SRP_QPI_BW 22, AMD_BW 16, ARM_BW 6). Assumed: Intel hosts with PCIe Gen4 or later are Sapphire Rapids or alike.
+BytesPerSecond socket_bandwidth(const ClusterSpec& cluster) {
+  switch (cluster.node.cpu) {
+    case HostCpu::intel:
+      return (cluster.gpu.pcie_generation >= 4 ? 22 : 10) * GB_per_s;
+    case HostCpu::amd:
+      return 16 * GB_per_s;
+    case HostCpu::arm:
+      return 6 * GB_per_s;
+  }
+  return {};
+}
+
+/// NVLinks between GPUs i and j of a DGX-1 with V100: a hybrid cube mesh, six a GPU.
+/// Source: NVIDIA DGX-1 System Architecture white paper (WP-08437), figure 4; `nvidia-smi topo -m` of it.
+constexpr std::array<std::array<int, 8>, 8> kCubeMesh = {{{0, 1, 1, 2, 2, 0, 0, 0},
+                                                          {1, 0, 2, 1, 0, 2, 0, 0},
+                                                          {1, 2, 0, 2, 0, 0, 1, 0},
+                                                          {2, 1, 2, 0, 0, 0, 0, 1},
+                                                          {2, 0, 0, 0, 0, 1, 1, 2},
+                                                          {0, 2, 0, 0, 1, 0, 2, 1},
+                                                          {0, 0, 1, 0, 1, 2, 0, 2},
+                                                          {0, 0, 0, 1, 2, 1, 2, 0}}};
+constexpr double kCubeMeshLinksPerGpu = 6;
+
+constexpr std::array<std::string_view, 7> kKindNames = {"gpu", "nvswitch", "pcie switch", "socket",
+                                                        "nic", "leaf",     "spine"};
+
+/// A well-mixed function of a flow's ends and channel: which of several equal ways it takes (finaliser of SplitMix64).
+std::uint64_t flow_hash(std::int64_t from, std::int64_t to, std::int32_t channel) {
+  std::uint64_t h = (static_cast<std::uint64_t>(from) << 40) ^ (static_cast<std::uint64_t>(to) << 16) ^
+                    static_cast<std::uint64_t>(channel);
+  h += 0x9e3779b97f4a7c15u;
+  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
+  h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
+  return h ^ (h >> 31);
+}
+
+struct LinkOfEdge {
+  LinkId link = kNone;
+};
+
+}  // namespace
+
+struct Topology::Impl {
+  using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property, LinkOfEdge>;
+
+  explicit Impl(const ClusterSpec& cluster);
+
+  Vertex add(VertexKind kind);
+  void join(Vertex a, Vertex b, BytesPerSecond each_way);
+  void add_node_fabric();
+  void add_nvlink();
+  void add_network();
+
+  [[nodiscard]] std::int64_t node_of(std::int64_t gpu) const { return gpu / spec.node.gpus_per_node; }
+  [[nodiscard]] Vertex gpu(std::int64_t number) const { return gpus[static_cast<std::size_t>(number)]; }
+  [[nodiscard]] std::int64_t switch_of_gpu(std::int64_t gpu) const {
+    return node_of(gpu) * switches_per_node +
+           gpu % spec.node.gpus_per_node * switches_per_node / spec.node.gpus_per_node;
+  }
+  [[nodiscard]] std::int64_t switch_of_nic(std::int64_t node, std::int64_t nic) const {
+    return node * switches_per_node + nic * switches_per_node / std::max(spec.node.nics_per_node, switches_per_node);
+  }
+  [[nodiscard]] std::int64_t socket_of_switch(std::int64_t pcie_switch) const {
+    return pcie_switch / switches_per_node * sockets_per_node +
+           pcie_switch % switches_per_node * sockets_per_node / switches_per_node;
+  }
+  [[nodiscard]] std::int64_t nic_for(std::int64_t gpu, std::int32_t channel) const;
+  [[nodiscard]] Vertex nic(std::int64_t node, std::int64_t nic_of_node) const {
+    return nics[static_cast<std::size_t>(node * spec.node.nics_per_node + nic_of_node)];
+  }
+  [[nodiscard]] std::int64_t leaf_of_nic(std::int64_t node, std::int64_t nic_of_node) const {
+    const std::int64_t group = node / spec.network.nodes_per_leaf;
+    return spec.node.rail_optimised ? group * spec.node.nics_per_node + nic_of_node : group;
+  }
+  [[nodiscard]] bool share_nvlink(std::int64_t a, std::int64_t b) const;
+  void walk_nvlink(std::vector<Vertex>& way, std::int64_t from, std::int64_t to, std::uint64_t hash) const;
+  void walk_host(std::vector<Vertex>& way, std::int64_t from_switch, std::int64_t to_switch, Vertex to) const;
+  [[nodiscard]] std::vector<Vertex> way(std::int64_t from, std::int64_t to, const RouteOptions& options) const;
+
+  ClusterSpec spec;
+  std::int64_t nodes = 1, switches_per_node = 1, sockets_per_node = 1;
+  Graph graph;
+  std::vector<TopologyVertex> vertices;
+  std::vector<TopologyLink> links;
+  std::array<std::int32_t, kKindNames.size()> counts{};
+  std::vector<Vertex> gpus, nvswitches, pcie_switches, sockets, nics, leaves, spines;
+};
+
+Topology::Impl::Impl(const ClusterSpec& cluster) : spec(cluster), nodes(node_count(cluster)) {
+  FORETRAIN_CHECK(spec.gpus >= 1 && spec.node.gpus_per_node >= 1 && spec.nvlink_domain >= 1);
+  FORETRAIN_CHECK(spec.node.nics_per_node >= 0 && (spec.node.nics_per_node >= 1 || nodes == 1));
+  FORETRAIN_CHECK(spec.network.nodes_per_leaf >= 1 && spec.network.oversubscription >= 1);
+  if (spec.node.fabric == IntraNodeFabric::nvlink_cube_mesh && spec.node.gpus_per_node > 8)
+    throw std::invalid_argument(fmt::format("an NVLink cube mesh joins 8 GPUs, not {}", spec.node.gpus_per_node));
+  const std::int64_t n = spec.node.gpus_per_node;
+  switches_per_node =
+      std::max(std::gcd(n, std::max<std::int64_t>(1, spec.node.nics_per_node)), std::min<std::int64_t>(2, n));
+  sockets_per_node = std::min<std::int64_t>(2, switches_per_node);
+  add_node_fabric();
+  add_nvlink();
+  if (nodes > 1) add_network();
+}
+
+Vertex Topology::Impl::add(VertexKind kind) {
+  vertices.push_back({kind, counts[static_cast<std::size_t>(kind)]++});
+  return static_cast<Vertex>(boost::add_vertex(graph));
+}
+
+void Topology::Impl::join(Vertex a, Vertex b, BytesPerSecond each_way) {
+  FORETRAIN_CHECK(each_way.base() > 0);
+  for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+    boost::add_edge(static_cast<std::size_t>(from), static_cast<std::size_t>(to),
+                    LinkOfEdge{static_cast<LinkId>(links.size())}, graph);
+    links.push_back({from, to, each_way});
+  }
+}
+
+/// GPUs, NICs, and the PCIe tree of every node.
+void Topology::Impl::add_node_fabric() {
+  const BytesPerSecond pcie = kPcieEfficiency * spec.gpu.pcie_bandwidth;
+  for (std::int64_t g = 0; g < spec.gpus; ++g) gpus.push_back(add(VertexKind::gpu));
+  for (std::int64_t node = 0; node < nodes; ++node) {
+    for (std::int64_t i = 0; i < sockets_per_node; ++i) sockets.push_back(add(VertexKind::socket));
+    if (sockets_per_node == 2) join(sockets[sockets.size() - 2], sockets.back(), socket_bandwidth(spec));
+    for (std::int64_t i = 0; i < switches_per_node; ++i) {
+      const auto number = static_cast<std::int64_t>(pcie_switches.size());
+      pcie_switches.push_back(add(VertexKind::pcie_switch));
+      join(pcie_switches.back(), sockets[static_cast<std::size_t>(socket_of_switch(number))], pcie);
+    }
+    for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i) {
+      nics.push_back(add(VertexKind::nic));
+      join(nics.back(), pcie_switches[static_cast<std::size_t>(switch_of_nic(node, i))], pcie);
+    }
+  }
+  for (std::int64_t g = 0; g < spec.gpus; ++g)
+    join(gpu(g), pcie_switches[static_cast<std::size_t>(switch_of_gpu(g))], pcie);
+}
+
+/// One vertex stands for all NVSwitches of a domain: they are non-blocking.
+void Topology::Impl::add_nvlink() {
+  const BytesPerSecond bandwidth = spec.node.scale_up_bandwidth;
+  switch (spec.node.fabric) {
+    case IntraNodeFabric::nvswitch:
+      for (std::int64_t g = 0; g < spec.gpus; ++g) {
+        if (g % spec.nvlink_domain == 0) nvswitches.push_back(add(VertexKind::nvswitch));
+        join(gpu(g), nvswitches.back(), bandwidth);
+      }
+      break;
+    case IntraNodeFabric::nvlink_mesh:
+    case IntraNodeFabric::nvlink_cube_mesh:
+      for (std::int64_t a = 0; a < spec.gpus; ++a)
+        for (std::int64_t b = a + 1; b < spec.gpus && node_of(b) == node_of(a); ++b) {
+          const std::int64_t n = spec.node.gpus_per_node;
+          const double share =
+              spec.node.fabric == IntraNodeFabric::nvlink_mesh
+                  ? 1.0 / static_cast<double>(n - 1)
+                  : kCubeMesh[static_cast<std::size_t>(a % n)][static_cast<std::size_t>(b % n)] / kCubeMeshLinksPerGpu;
+          if (share > 0) join(gpu(a), gpu(b), share * bandwidth);
+        }
+      break;
+    case IntraNodeFabric::pcie:
+    case IntraNodeFabric::pcie_no_p2p:
+      break;
+  }
+}
+
+void Topology::Impl::add_network() {
+  const std::int64_t groups = ceil_div(nodes, spec.network.nodes_per_leaf);
+  const std::int64_t nics_per_node = spec.node.nics_per_node;
+  const std::int64_t leaf_count = spec.node.rail_optimised ? groups * nics_per_node : groups;
+  const std::int64_t nics_per_leaf =
+      std::min(nodes, spec.network.nodes_per_leaf) * (spec.node.rail_optimised ? 1 : nics_per_node);
+  const BytesPerSecond port = spec.network.efficiency * spec.node.nic_bandwidth;
+  for (std::int64_t i = 0; i < leaf_count; ++i) leaves.push_back(add(VertexKind::leaf));
+  for (std::int64_t node = 0; node < nodes; ++node)
+    for (std::int64_t i = 0; i < nics_per_node; ++i)
+      join(nic(node, i), leaves[static_cast<std::size_t>(leaf_of_nic(node, i))], port);
+  if (leaf_count == 1) return;
+  // Up-links as fast as a NIC, as many as the oversubscription leaves, rounded up and then slowed to match it.
+  const double up_links = static_cast<double>(nics_per_leaf) / spec.network.oversubscription;
+  const auto spine_count = static_cast<std::int64_t>(std::ceil(up_links - 1e-9));
+  for (std::int64_t i = 0; i < spine_count; ++i) spines.push_back(add(VertexKind::spine));
+  for (const Vertex leaf : leaves)
+    for (const Vertex spine : spines) join(leaf, spine, up_links / static_cast<double>(spine_count) * port);
+}
+
+/// The NIC (of its node) that `gpu` sends `channel` through: those nearest to it in turn.
+std::int64_t Topology::Impl::nic_for(std::int64_t gpu, std::int32_t channel) const {
+  const std::int64_t node = node_of(gpu);
+  std::vector<std::int64_t> nearest;
+  int least = 3;
+  for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i) {
+    const std::int64_t theirs = switch_of_nic(node, i), own = switch_of_gpu(gpu);
+    const int distance = theirs == own ? 0 : socket_of_switch(theirs) == socket_of_switch(own) ? 1 : 2;
+    if (distance < least) nearest.clear();
+    least = std::min(least, distance);
+    if (distance == least) nearest.push_back(i);
+  }
+  return nearest[static_cast<std::size_t>(channel) % nearest.size()];
+}
+
+bool Topology::Impl::share_nvlink(std::int64_t a, std::int64_t b) const {
+  switch (spec.node.fabric) {
+    case IntraNodeFabric::nvswitch:
+      return a / spec.nvlink_domain == b / spec.nvlink_domain;
+    case IntraNodeFabric::nvlink_mesh:
+    case IntraNodeFabric::nvlink_cube_mesh:
+      return node_of(a) == node_of(b);
+    case IntraNodeFabric::pcie:
+    case IntraNodeFabric::pcie_no_p2p:
+      return false;
+  }
+  return false;
+}
+
+/// Appends the way from GPU `from`, which `way` ends with, to GPU `to`.
+void Topology::Impl::walk_nvlink(std::vector<Vertex>& way, std::int64_t from, std::int64_t to,
+                                 std::uint64_t hash) const {
+  if (from == to) return;
+  if (spec.node.fabric == IntraNodeFabric::nvswitch) {
+    way.push_back(nvswitches[static_cast<std::size_t>(from / spec.nvlink_domain)]);
+  } else if (spec.node.fabric == IntraNodeFabric::nvlink_cube_mesh) {
+    const std::int64_t n = spec.node.gpus_per_node, first = node_of(from) * n;
+    const auto joined = [&](std::int64_t a, std::int64_t b) {
+      return kCubeMesh[static_cast<std::size_t>(a % n)][static_cast<std::size_t>(b % n)] > 0;
+    };
+    std::vector<std::int64_t> between;
+    if (!joined(from, to))
+      for (std::int64_t g = first; g < std::min(first + n, spec.gpus); ++g)
+        if (joined(from, g) && joined(g, to)) between.push_back(g);
+    if (!between.empty()) way.push_back(gpu(between[hash % between.size()]));
+  }
+  way.push_back(gpu(to));
+}
+
+/// Appends the way through the PCIe tree from switch to switch, and `to` behind the last.
+void Topology::Impl::walk_host(std::vector<Vertex>& way, std::int64_t from_switch, std::int64_t to_switch,
+                               Vertex to) const {
+  way.push_back(pcie_switches[static_cast<std::size_t>(from_switch)]);
+  // Without peer-to-peer, everything goes through host memory.
+  if (from_switch != to_switch || spec.node.fabric == IntraNodeFabric::pcie_no_p2p) {
+    const std::int64_t from_socket = socket_of_switch(from_switch), to_socket = socket_of_switch(to_switch);
+    way.push_back(sockets[static_cast<std::size_t>(from_socket)]);
+    if (to_socket != from_socket) way.push_back(sockets[static_cast<std::size_t>(to_socket)]);
+    way.push_back(pcie_switches[static_cast<std::size_t>(to_switch)]);
+  }
+  way.push_back(to);
+}
+
+std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, const RouteOptions& options) const {
+  const std::uint64_t hash = flow_hash(from, to, options.channel);
+  std::vector<Vertex> way{gpu(from)};
+  if (share_nvlink(from, to)) {
+    walk_nvlink(way, from, to, hash);
+    return way;
+  }
+  if (node_of(from) == node_of(to)) {
+    walk_host(way, switch_of_gpu(from), switch_of_gpu(to), gpu(to));
+    return way;
+  }
+  const std::int64_t to_nic = nic_for(to, options.channel);
+  std::int64_t sender = from;
+  if (options.pxn && spec.node.rail_optimised && nic_for(from, options.channel) != to_nic) {
+    const std::int64_t n = spec.node.gpus_per_node, relay = node_of(from) * n + to % n;
+    if (relay < spec.gpus && share_nvlink(from, relay)) sender = relay;
+  }
+  walk_nvlink(way, from, sender, hash);
+  const std::int64_t from_nic = nic_for(sender, options.channel);
+  walk_host(way, switch_of_gpu(sender), switch_of_nic(node_of(from), from_nic), nic(node_of(from), from_nic));
+  const std::int64_t up = leaf_of_nic(node_of(from), from_nic), down = leaf_of_nic(node_of(to), to_nic);
+  way.push_back(leaves[static_cast<std::size_t>(up)]);
+  if (up != down) {
+    way.push_back(spines[hash % spines.size()]);
+    way.push_back(leaves[static_cast<std::size_t>(down)]);
+  }
+  way.push_back(nic(node_of(to), to_nic));
+  walk_host(way, switch_of_nic(node_of(to), to_nic), switch_of_gpu(to), gpu(to));
+  return way;
+}
+
+Topology::Topology(const ClusterSpec& cluster) : impl_(new Impl(cluster)) {}
+Topology::~Topology() = default;
+Topology::Topology(Topology&&) noexcept = default;
+Topology& Topology::operator=(Topology&&) noexcept = default;
+
+const std::vector<TopologyVertex>& Topology::vertices() const { return impl_->vertices; }
+const std::vector<TopologyLink>& Topology::links() const { return impl_->links; }
+std::int64_t Topology::count(VertexKind kind) const { return impl_->counts[static_cast<std::size_t>(kind)]; }
+
+std::string Topology::name(std::int32_t vertex) const {
+  const TopologyVertex& v = impl_->vertices[static_cast<std::size_t>(vertex)];
+  return fmt::format("{} {}", kKindNames[static_cast<std::size_t>(v.kind)], v.number);
+}
+
+bool Topology::connected() const {
+  // Every link has its reverse: what one vertex reaches reaches it.
+  std::vector<boost::default_color_type> colors(impl_->vertices.size());
+  const auto color_map =
+      boost::make_iterator_property_map(colors.begin(), boost::get(boost::vertex_index, impl_->graph));
+  boost::breadth_first_search(impl_->graph, boost::vertex(0, impl_->graph), boost::color_map(color_map));
+  return std::count(colors.begin(), colors.end(), boost::black_color) == std::ssize(colors);
+}
+
+std::vector<LinkId> Topology::route(std::int64_t from, std::int64_t to, const RouteOptions& options) const {
+  FORETRAIN_CHECK(from >= 0 && from < impl_->spec.gpus && to >= 0 && to < impl_->spec.gpus && options.channel >= 0);
+  std::vector<LinkId> route;
+  if (from == to) return route;
+  const std::vector<Vertex> way = impl_->way(from, to, options);
+  for (std::size_t i = 0; i + 1 < way.size(); ++i) {
+    const auto [edge, joined] =
+        boost::edge(static_cast<std::size_t>(way[i]), static_cast<std::size_t>(way[i + 1]), impl_->graph);
+    FORETRAIN_CHECK(joined);
+    route.push_back(impl_->graph[edge].link);
+  }
+  return route;
+}
+
+}  // namespace foretrain::sim
