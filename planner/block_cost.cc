@@ -1,0 +1,141 @@
+#include "planner/block_cost.h"
+
+#include <algorithm>
+
+#include "hwmodels/collective_time.h"
+#include "hwmodels/kernel_time.h"
+#include "planner/groups.h"
+#include "sim/simulator.h"
+
+namespace foretrain {
+namespace {
+
+GroupLayout group_of(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster) {
+  if (kind == GroupKind::context) return group_layout(shape.context, shape.tensor, cluster);
+  return group_layout(shape.tensor, 1, cluster);
+}
+
+/// The block as a task graph on one device. `host_launch`: host time for each launch.
+struct BlockGraph {
+  sim::TaskGraph graph;
+  sim::LaneId host = 0, compute = 0;
+};
+
+BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds>& times, Picoseconds host_launch) {
+  BlockGraph b;
+  const sim::DeviceId device = b.graph.add_device({.name = "block"});
+  std::array<sim::LabelId, kTimeLabelNames.size()> labels{};
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const std::int32_t part = b.graph.part(kTimeLabelNames[i]);
+    labels[i] = b.graph.add_label({.name = std::string(kTimeLabelNames[i]), .parts = {{.part = part}}});
+  }
+  const auto label = [&](TimeLabel l) { return labels[static_cast<std::size_t>(l)]; };
+  b.host = b.graph.add_lane({.name = "host", .device = device, .kind = sim::LaneKind::host});
+  b.compute = b.graph.add_lane({.name = "compute", .device = device, .kind = sim::LaneKind::compute});
+  const sim::LaneId tensor = b.graph.add_lane({.name = "tensor",
+                                               .device = device,
+                                               .kind = sim::LaneKind::communication,
+                                               .wait_label = label(TimeLabel::tensor_exposed)});
+  const sim::LaneId context = b.graph.add_lane({.name = "context",
+                                                .device = device,
+                                                .kind = sim::LaneKind::communication,
+                                                .wait_label = label(TimeLabel::context_exposed)});
+  sim::TaskId last_compute = sim::kNone;
+  sim::TaskId blocking = sim::kNone;  // a collective that all later compute waits for
+  std::vector<sim::TaskId> beside;    // collectives that run beside compute until a join
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    const Op& op = ops[i];
+    const auto* call = std::get_if<CollectiveCall>(&op.work);
+    const bool is_join = std::holds_alternative<Join>(op.work);
+    const sim::LaneId lane = call == nullptr ? b.compute : call->group == GroupKind::context ? context : tensor;
+    sim::TaskId launch = sim::kNone;
+    if (!is_join && host_launch.count > 0)
+      launch = b.graph.add_task({.lane = b.host, .label = labels[0], .duration = host_launch});
+    const sim::TaskId task = b.graph.add_task({.lane = lane, .label = label(op.label), .duration = times[i]});
+    if (launch != sim::kNone) b.graph.add_dependency(launch, task);
+    if (call != nullptr) {
+      if (last_compute != sim::kNone) b.graph.add_dependency(last_compute, task);
+      if (op.beside) {
+        beside.push_back(task);
+      } else {
+        blocking = task;
+      }
+      continue;
+    }
+    if (blocking != sim::kNone) b.graph.add_dependency(blocking, task);
+    blocking = sim::kNone;
+    if (op.joins) {
+      for (const sim::TaskId t : beside) b.graph.add_dependency(t, task);
+      beside.clear();
+    }
+    last_compute = task;
+  }
+  // All that still runs ends inside the block.
+  const sim::TaskId end = b.graph.add_task({.lane = b.compute, .label = labels[0]});
+  if (blocking != sim::kNone) b.graph.add_dependency(blocking, end);
+  for (const sim::TaskId t : beside) b.graph.add_dependency(t, end);
+  return b;
+}
+
+}  // namespace
+
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem) {
+  if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
+    return kernel_time(*kernel, problem.cluster.gpu, problem.efficiency).time;
+  }
+  if (const auto* call = std::get_if<CollectiveCall>(&op.work)) {
+    return collective_time(call->op, call->size, group_of(call->group, shape, problem.cluster), problem.cluster).time;
+  }
+  return {};
+}
+
+BlockCost operator+(const BlockCost& first, const BlockCost& second) {
+  BlockCost sum;
+  sum.gpu = first.gpu + second.gpu;
+  sum.host = first.host + second.host;
+  sum.alone = std::max(first.alone + second.gpu, first.host + second.alone);
+  for (std::size_t i = 0; i < sum.by_label.size(); ++i) sum.by_label[i] = first.by_label[i] + second.by_label[i];
+  return sum;
+}
+
+BlockCost repeat(const BlockCost& block, std::int64_t times) {
+  BlockCost sum;
+  if (times <= 0) return sum;
+  sum.gpu = times * block.gpu;
+  sum.host = times * block.host;
+  // The longest of the paths that leave the host after k whole blocks; it is linear in k, so at an end.
+  sum.alone = std::max(block.alone + (times - 1) * block.gpu, (times - 1) * block.host + block.alone);
+  for (std::size_t i = 0; i < sum.by_label.size(); ++i) sum.by_label[i] = times * block.by_label[i];
+  return sum;
+}
+
+BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
+                     const FrameworkSpec& framework, bool backward) {
+  std::vector<Picoseconds> times;
+  times.reserve(ops.size());
+  for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem)));
+  BlockCost cost;
+  {
+    const BlockGraph b = lower_block(ops, times, {});
+    const sim::Timeline timeline = sim::simulate(b.graph);
+    cost.gpu = timeline.makespan;
+    const sim::LaneTime lane = sim::lane_time(b.graph, timeline, b.compute);
+    Picoseconds booked;
+    for (std::size_t i = 1; i < cost.by_label.size(); ++i) {
+      cost.by_label[i] = to_picoseconds(Seconds::from_base(lane.seconds_by_part[i] + lane.wait_by_part[i]));
+      booked += cost.by_label[i];
+    }
+    cost.by_label[0] = cost.gpu - booked;
+  }
+  const Seconds launch = problem.software.cuda_graphs ? Seconds{}
+                         : backward                   ? framework.backward_launch
+                                                      : framework.forward_launch;
+  const BlockGraph b = lower_block(ops, times, to_picoseconds(launch));
+  cost.alone = sim::simulate(b.graph, {.memory = false, .releases = false}).makespan;
+  for (const Op& op : ops) {
+    if (!std::holds_alternative<Join>(op.work)) cost.host += to_picoseconds(launch);
+  }
+  return cost;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,37 @@
+/// What a block of operations costs on one GPU: its operations lowered to a task graph and simulated once.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "base/time_point.h"
+#include "planner/layer_ops.h"
+#include "planner/problem.h"
+
+namespace foretrain {
+
+/// Three numbers that let blocks be joined without simulating them again. A block whose kernels are all launched by
+/// then takes `gpu`; its launches keep the host busy for `host`; begun by an idle host and an idle GPU together it
+/// takes `alone`. On an in-order lane with in-order launches
+///
+///     end = max(start of the GPU lane + gpu, start of the host's launches + alone)
+///
+/// exactly, as every path through the block either starts on the GPU lane or branches off the host lane.
+struct BlockCost {
+  Picoseconds gpu, host, alone;
+  std::array<Picoseconds, kTimeLabelNames.size()> by_label{};  ///< of `gpu`; sums to it
+};
+
+/// `first`, then `second`, as one block.
+BlockCost operator+(const BlockCost& first, const BlockCost& second);
+/// `block`, `times` times.
+BlockCost repeat(const BlockCost& block, std::int64_t times);
+
+/// Costs of `ops`; `backward` chooses the launch cost. Groups: tensor and context ranks as in `shape`.
+BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
+                     const FrameworkSpec& framework, bool backward);
+
+/// Time of one operation at full speed.
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem);
+
+}  // namespace foretrain

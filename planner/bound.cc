@@ -1,0 +1,53 @@
+#include "planner/bound.h"
+
+#include <algorithm>
+
+namespace foretrain {
+namespace {
+
+// A flow's end is computed from a rate in floating point and rounded to a picosecond: stay below it.
+constexpr Picoseconds kRounding{2};
+
+Picoseconds least(const Message& m) { return m.total > kRounding ? m.total - kRounding : Picoseconds{}; }
+
+}  // namespace
+
+Picoseconds step_bound(const Plan& plan, const PlanCosts& c) {
+  const std::size_t stages = static_cast<std::size_t>(plan.pipeline);
+  const std::size_t virtual_stages = c.forward.size();
+  const bool data_parallel = plan.data * plan.context > 1;
+  const bool sharded_state = plan.zero_stage == 1 || plan.zero_stage == 2;
+  const bool gathers_ahead = sharded_state && c.framework.overlap_param_gather && plan.overlap.data;
+  const bool overlaps =
+      plan.overlap.data || (plan.zero_stage >= 2 && c.framework.reduce_every_micro_batch) || plan.zero_stage == 3;
+  const Picoseconds message = plan.pipeline > 1 ? least(c.transfer) : Picoseconds{};
+
+  Picoseconds head, tail, worst, longest_end, data_lane;
+  for (std::size_t s = 0; s < stages; ++s) {
+    Picoseconds work;
+    for (std::size_t k = s; k < virtual_stages; k += stages)
+      work += c.micro_batches * (c.forward[k].gpu + c.backward[k].gpu);
+    worst = std::max(worst, head + work + tail);
+    head += c.forward[s].gpu + message;
+    tail += c.backward[s].gpu + message;
+    const StageCost& stage = c.stages[s];
+    Picoseconds end = stage.optimizer;
+    if (data_parallel && sharded_state && !gathers_ahead) end += stage.data.buckets * least(stage.data.gather);
+    longest_end = std::max(longest_end, end);
+    if (data_parallel && plan.zero_stage == 3) {
+      Picoseconds lane =
+          c.micro_batches * (stage.layers * (least(stage.data.layer_gather) + least(stage.data.layer_gather) +
+                                             least(stage.data.layer_reduce)));
+      data_lane = std::max(data_lane, lane);
+    }
+  }
+  Picoseconds after;
+  const StageCost& first = c.stages.front();
+  if (data_parallel && plan.zero_stage < 3) after += (overlaps ? 1 : first.data.buckets) * least(first.data.reduce);
+  if (data_parallel) after += least(first.data.replica_reduce);
+  after += first.gradient_tail + c.norm_reduce;
+  const Picoseconds overhead = to_picoseconds(c.framework.step_overhead);
+  return std::max(overhead + worst + after, data_lane + c.norm_reduce) + longest_end;
+}
+
+}  // namespace foretrain

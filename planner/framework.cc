@@ -1,0 +1,125 @@
+#include "planner/framework.h"
+
+namespace foretrain {
+namespace {
+
+// Host cost of one kernel: cudaLaunchKernel takes 2-4 us of CPU time and PyTorch's dispatcher and allocator about as
+// much again for an operator called from C++ (autograd); a module's Python code adds some microseconds in the forward
+// pass. Assumed: 9 us forward and 6 us backward on a 3 GHz server core; no per-framework measurement yet.
+constexpr Seconds kForwardLaunch = 9.0 * microseconds;
+constexpr Seconds kBackwardLaunch = 6.0 * microseconds;
+
+constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
+  std::array<FrameworkSpec, kFrameworkNames.size()> rows{};
+
+  // Megatron-Core with Transformer Engine. Main gradients in fp32, reduced in fp32 (DistributedDataParallelConfig
+  // grad_reduce_in_fp32 follows --accumulate-allreduce-grads-in-fp32, set by bf16); bucket size max(40e6, 1e6 dp).
+  // Source: NVIDIA/Megatron-LM megatron/core/distributed, megatron/training/arguments.py.
+  FrameworkSpec megatron;
+  megatron.kind = FrameworkKind::megatron_core;
+  megatron.forward_launch = kForwardLaunch;
+  megatron.backward_launch = kBackwardLaunch;
+  megatron.step_overhead = 10.0 * milliseconds;
+  megatron.pipeline_synchronises = false;
+  megatron.splits_pipeline_messages = false;
+  rows[0] = megatron;
+
+  // Megatron-DeepSpeed and the Megatron-LM of 2020-22 it forked: unfused attention with copies around it, dropout 0.1,
+  // gradients in the model's precision, no overlap of data parallel communication, input-gradient all-reduce not
+  // overlapped. Source: microsoft/Megatron-DeepSpeed, bigscience-workshop/Megatron-DeepSpeed
+  // megatron/model/transformer.py, arguments.py.
+  FrameworkSpec deepspeed_megatron = megatron;
+  deepspeed_megatron.kind = FrameworkKind::megatron_deepspeed;
+  deepspeed_megatron.dropout = 0.1;
+  deepspeed_megatron.attention_transposes = true;
+  deepspeed_megatron.fused_weight_gradient = false;
+  deepspeed_megatron.tensor_backward_overlap = false;
+  deepspeed_megatron.overlap_param_gather = false;
+  deepspeed_megatron.pipeline_synchronises = true;
+  rows[1] = deepspeed_megatron;
+
+  // torchtitan: FSDP2, fp32 parameters sharded, bf16 gathered, fp32 reduce-scatter; one group a layer.
+  // Source: pytorch/torchtitan torchtitan/models/llama3/infra/parallelize.py.
+  FrameworkSpec torchtitan;
+  torchtitan.kind = FrameworkKind::torchtitan;
+  torchtitan.forward_launch = kForwardLaunch;
+  torchtitan.backward_launch = kBackwardLaunch;
+  torchtitan.step_overhead = 10.0 * milliseconds;
+  torchtitan.fused_weight_gradient = false;
+  torchtitan.fused_bias_dropout_add = false;
+  torchtitan.tensor_backward_overlap = false;
+  torchtitan.parameter_bytes = 4;
+  torchtitan.gradient_bytes = 4;
+  torchtitan.optimizer_bytes = 8;
+  torchtitan.gradient_reduce_bytes = 4;
+  torchtitan.reduce_every_micro_batch = true;
+  rows[2] = torchtitan;
+
+  // FSDP1 as Composer and llm-foundry set it (mixed_precision: PURE): fp32 master shards, bf16 gathered parameters and
+  // bf16 gradient reduction. Source: mosaicml/composer composer/trainer/mosaic_fsdp_utils.py (get_mixed_precision).
+  FrameworkSpec fsdp = torchtitan;
+  fsdp.kind = FrameworkKind::fsdp;
+  fsdp.gradient_reduce_bytes = 2;
+  rows[3] = fsdp;
+
+  // DeepSpeed ZeRO. Source: deepspeedai/DeepSpeed docs/_pages/config-json.md (reduce_bucket_size 5e8 bytes,
+  // overlap_comm).
+  FrameworkSpec deepspeed = deepspeed_megatron;
+  deepspeed.kind = FrameworkKind::deepspeed;
+  deepspeed.attention_transposes = false;
+  deepspeed.dropout = 0;
+  deepspeed.gradient_bytes = 2;
+  deepspeed.gradient_reduce_bytes = 2;
+  deepspeed.bucket_parameters = 250e6;
+  deepspeed.reduce_every_micro_batch = true;
+  rows[4] = deepspeed;
+
+  // MaxText: JAX/XLA compiles the whole step, so launches cost next to nothing.
+  FrameworkSpec maxtext = torchtitan;
+  maxtext.kind = FrameworkKind::maxtext;
+  maxtext.forward_launch = 1.0 * microseconds;
+  maxtext.backward_launch = 1.0 * microseconds;
+  maxtext.gradient_reduce_bytes = 2;
+  rows[5] = maxtext;
+
+  FrameworkSpec generic = megatron;
+  generic.kind = FrameworkKind::generic;
+  rows[6] = generic;
+
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].name = kFrameworkNames[i];
+  return rows;
+}
+
+constexpr std::array<FrameworkSpec, kFrameworkNames.size()> kFrameworks = make_rows();
+
+}  // namespace
+
+const FrameworkSpec& framework_spec(FrameworkKind kind) { return kFrameworks[static_cast<std::size_t>(kind)]; }
+
+FrameworkSpec framework_spec(const Software& software, Precision precision) {
+  FrameworkSpec spec = framework_spec(software.framework);
+  if (software.attention == AttentionKind::unfused && spec.kind == FrameworkKind::megatron_core) {
+    // Megatron-LM before flash attention (2020-22): its Python code is that of the Megatron-DeepSpeed row, its
+    // communication its own.
+    spec.dropout = 0.1;
+    spec.attention_transposes = true;
+    spec.overlap_param_gather = false;
+    spec.pipeline_synchronises = true;
+  }
+  if (precision == Precision::fp16 && spec.parameter_bytes == 2) {
+    // fp16 runs of these frameworks keep 2-byte gradients and reduce them as they are; master weights and moments stay
+    // fp32.
+    spec.gradient_bytes = 2;
+    spec.gradient_reduce_bytes = 2;
+    spec.fused_weight_gradient = false;
+  }
+  if (precision == Precision::fp32) {
+    spec.parameter_bytes = 4;
+    spec.gradient_bytes = 4;
+    spec.optimizer_bytes = 8;
+    spec.gradient_reduce_bytes = 4;
+  }
+  return spec;
+}
+
+}  // namespace foretrain

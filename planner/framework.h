@@ -1,0 +1,46 @@
+/// What a training framework launches: what it fuses, overlaps, keeps and reduces, and what a launch costs.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+#include "base/units.h"
+#include "planner/job.h"
+
+namespace foretrain {
+
+/// One row per framework, in framework.cc, each value with its source.
+struct FrameworkSpec {
+  FrameworkKind kind = FrameworkKind::generic;
+  std::string_view name;
+  // Kernels of a layer.
+  double dropout = 0;                 ///< of attention and hidden states, where the model names none
+  bool fused_bias_activation = true;  ///< bias + GeLU (or SwiGLU) in one kernel
+  bool fused_bias_dropout_add = true;
+  bool fused_softmax = true;          ///< scale + mask + softmax in one kernel (unfused attention)
+  bool fused_cross_entropy = false;   ///< one pass over the logits; otherwise Megatron's vocabulary-parallel steps
+  bool fused_weight_gradient = true;  ///< weight gradient GEMMs add to fp32 main gradients
+  bool attention_transposes = false;  ///< copies around attention ([s,b,h] <-> [b,h,s,d])
+  // Host.
+  Seconds forward_launch;   ///< host time per kernel launched from Python-driven forward code
+  Seconds backward_launch;  ///< host time per kernel launched by the autograd engine
+  Seconds step_overhead;    ///< host time per step outside the passes: data loader, logging, clipping, scheduler
+  bool pipeline_synchronises = false;  ///< the host waits for the device after each pipeline exchange
+  // Communication.
+  bool tensor_backward_overlap = true;  ///< input-gradient all-reduce (or scatter) runs beside the weight-gradient GEMM
+  bool overlap_param_gather = true;     ///< ZeRO-1 gathers parameters beside the next forward pass
+  bool splits_pipeline_messages =
+      false;  ///< pipeline messages are split over the tensor group (needs scatter-gather or SP)
+  bool reduce_every_micro_batch = false;  ///< ZeRO >= 2 reduces gradients after each micro-batch
+  double bucket_parameters = 40e6;        ///< parameters in one gradient bucket, at least
+  // Bytes per parameter of the model on a GPU, before sharding.
+  double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;
+  double gradient_reduce_bytes = 4;  ///< bytes per parameter that data parallel communication moves
+};
+
+const FrameworkSpec& framework_spec(FrameworkKind kind);
+/// The row with what the precision changes: fp16 in the older frameworks keeps and reduces 2-byte gradients.
+FrameworkSpec framework_spec(const Software& software, Precision precision);
+
+}  // namespace foretrain

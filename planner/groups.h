@@ -1,0 +1,34 @@
+/// Where the ranks of a plan's groups lie: in one node, or over several.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hwmodels/cluster.h"
+#include "hwmodels/collective_time.h"
+#include "planner/plan.h"
+
+namespace foretrain {
+
+/// `ranks` GPUs whose global ranks differ by `stride`, on a cluster whose NVLink domains hold consecutive ranks.
+/// All equal groups of a domain run their collective at the same time and share its NICs.
+inline GroupLayout group_layout(std::int64_t ranks, std::int64_t stride, const ClusterSpec& cluster) {
+  const std::int64_t domain = cluster.nvlink_domain;
+  const std::int64_t per_node = std::clamp<std::int64_t>(domain / stride, 1, ranks);
+  return {
+      .ranks = ranks, .ranks_per_node = per_node, .groups_sharing_nics = std::max<std::int64_t>(1, domain / per_node)};
+}
+
+// Rank order tp-cp-ep-dp-pp: tensor ranks are neighbours, pipeline stages are farthest apart.
+inline GroupLayout tensor_group(const Plan& p, const ClusterSpec& c) { return group_layout(p.tensor, 1, c); }
+inline GroupLayout context_group(const Plan& p, const ClusterSpec& c) { return group_layout(p.context, p.tensor, c); }
+/// Gradients are summed over data x context ranks.
+inline GroupLayout data_group(const Plan& p, const ClusterSpec& c) {
+  return group_layout(std::int64_t{p.data} * p.context, p.tensor, c);
+}
+/// A pair of neighbouring stages; every GPU of a node sends at the same time.
+inline GroupLayout pipeline_pair(const Plan& p, const ClusterSpec& c) {
+  return group_layout(2, std::int64_t{p.tensor} * p.context * p.data, c);
+}
+
+}  // namespace foretrain

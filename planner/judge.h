@@ -1,0 +1,37 @@
+/// Judging: whether a plan can work, and how fast it can be at best; without simulating it.
+#pragma once
+
+#include <memory>
+
+#include "planner/bound.h"
+#include "planner/legality.h"
+#include "planner/memory.h"
+#include "planner/pass_memory.h"
+#include "planner/plan_cost.h"
+
+namespace foretrain {
+
+struct Judgement {
+  std::optional<Rejection> rejection;
+  Picoseconds bound;  ///< of a plan that is not rejected
+};
+
+/// Judges plans one after another and remembers what neighbouring plans share. One per thread.
+class Judge {
+ public:
+  explicit Judge(const Problem& problem);
+  Judgement judge(const Plan& plan);
+  /// Costs of `plan`, as judge() used them; for lowering.
+  PlanCosts costs(const Plan& plan);
+  PeakMoments& moments() { return moments_; }
+
+ private:
+  const std::shared_ptr<const BlockCosts>& blocks(const Plan& plan);
+
+  const Problem& problem_;
+  FrameworkSpec framework_;
+  PeakMoments moments_;
+  std::shared_ptr<const BlockCosts> blocks_;  // of the last plan's shape
+};
+
+}  // namespace foretrain

@@ -1,0 +1,230 @@
+#include "planner/plan_cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "hwmodels/kernel_time.h"
+#include "planner/groups.h"
+
+namespace foretrain {
+namespace {
+
+Seconds memory_time(const Problem& problem, MemoryOp op, double elements, Bytes read, Bytes written) {
+  MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
+  k.read = read;
+  k.written = written;
+  return kernel_time(k, problem.cluster.gpu, problem.efficiency).time;
+}
+
+/// Gradient clipping reads the gradients once; fp16 scaling copies them to fp32 first; Adam reads and writes master
+/// weights and both moments, reads the gradient and writes the model's weights; the gradient buffer is cleared for the
+/// next step.
+Picoseconds optimizer_time(const Problem& problem, const FrameworkSpec& f, double held, double owned) {
+  const Bytes gradients = owned * f.gradient_bytes * bytes;
+  Seconds t = memory_time(problem, MemoryOp::grad_norm, owned, gradients, 0.0 * bytes);
+  if (f.gradient_bytes < 4) t += memory_time(problem, MemoryOp::cast, owned, gradients, owned * 4.0 * bytes);
+  const double states = problem.training.optimizer == Optimizer::adam ? 12 : 8;
+  t += memory_time(problem, MemoryOp::adam, owned, owned * (states + 4) * bytes,
+                   owned * (states + std::min(2.0, f.parameter_bytes)) * bytes);
+  t += memory_time(problem, MemoryOp::zero, held, 0.0 * bytes, held * f.gradient_bytes * bytes);
+  return to_picoseconds(t);
+}
+
+struct DataGroups {
+  GroupLayout shard, replica;  // replica.ranks == 1 without HSDP
+};
+DataGroups data_groups(const Plan& plan, const ClusterSpec& cluster) {
+  const std::int64_t all = std::int64_t{plan.data} * plan.context;
+  const std::int64_t shard = shard_ranks(plan);
+  return {.shard = group_layout(shard, plan.tensor, cluster),
+          .replica = group_layout(all / shard, plan.tensor * shard, cluster)};
+}
+
+Message message(const Problem& problem, CollectiveOp op, double size, const GroupLayout& group) {
+  if (group.ranks <= 1 || size <= 0) return {};
+  return to_message(collective_time(op, size * bytes, group, problem.cluster));
+}
+
+DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, const PlanCosts& costs,
+                                    std::int64_t parameters, double end_parameters) {
+  const FrameworkSpec& f = costs.framework;
+  const DataGroups groups = data_groups(plan, problem.cluster);
+  const double ranks = static_cast<double>(plan.data) * plan.context;
+  DataParallelCost d;
+  if (ranks <= 1) return d;
+  const double n = static_cast<double>(parameters);
+  const double reduce_bytes = f.gradient_reduce_bytes;
+  const double gathered_bytes = std::min(2.0, f.parameter_bytes);
+  if (plan.zero_stage == 3) {
+    const double layer = static_cast<double>(costs.blocks->parameters.layer);
+    d.layer_gather = message(problem, CollectiveOp::all_gather, layer * gathered_bytes, groups.shard);
+    d.layer_reduce = message(problem, CollectiveOp::reduce_scatter, layer * reduce_bytes, groups.shard);
+    d.ends_gather = message(problem, CollectiveOp::all_gather, end_parameters * gathered_bytes, groups.shard);
+    d.ends_reduce = message(problem, CollectiveOp::reduce_scatter, end_parameters * reduce_bytes, groups.shard);
+    d.replica_reduce = message(problem, CollectiveOp::all_reduce,
+                               n * reduce_bytes / static_cast<double>(groups.shard.ranks), groups.replica);
+    return d;
+  }
+  const double bucket = std::max(f.bucket_parameters, 1e6 * ranks);
+  d.buckets = static_cast<std::int32_t>(std::clamp(std::round(n / bucket), 1.0, 64.0));
+  const double per_bucket = n / d.buckets;
+  if (plan.zero_stage == 0) {
+    d.reduce = message(problem, CollectiveOp::all_reduce, per_bucket * reduce_bytes, data_group(plan, problem.cluster));
+    return d;
+  }
+  d.reduce = message(problem, CollectiveOp::reduce_scatter, per_bucket * reduce_bytes, groups.shard);
+  d.gather = message(problem, CollectiveOp::all_gather, per_bucket * gathered_bytes, groups.shard);
+  d.replica_reduce = message(problem, CollectiveOp::all_reduce,
+                             n * reduce_bytes / static_cast<double>(groups.shard.ranks), groups.replica);
+  return d;
+}
+
+/// Activations [s/cp, b, h] in 16 bits; split over the tensor group under sequence parallelism.
+Message transfer_message(const Problem& problem, const Plan& plan, const FrameworkSpec& f) {
+  if (plan.pipeline == 1) return {};
+  double size = static_cast<double>(plan.micro_batch) * static_cast<double>(problem.training.sequence_length) /
+                plan.context * static_cast<double>(problem.model.hidden) *
+                bytes_per_element(activation_dtype(problem.training.precision));
+  if (plan.sequence_parallel || f.splits_pipeline_messages) size /= plan.tensor;
+  return message(problem, CollectiveOp::send_recv, size, pipeline_pair(plan, problem.cluster));
+}
+
+}  // namespace
+
+Message to_message(const CollectiveTime& t) {
+  Message m;
+  m.total = to_picoseconds(t.time);
+  m.fixed = m.total;
+  const Seconds moving = t.time - t.latency;
+  if (t.network_bytes_per_gpu.base() > 0 && moving.base() > 0) {
+    m.fixed = to_picoseconds(t.latency);
+    m.flow = t.network_bytes_per_gpu;
+    m.rate = t.network_bytes_per_gpu / moving;
+  }
+  return m;
+}
+
+std::int32_t micro_batches(const Problem& problem, const Plan& plan) {
+  return static_cast<std::int32_t>(problem.training.global_batch / (std::int64_t{plan.micro_batch} * plan.data));
+}
+
+std::int32_t shard_ranks(const Plan& plan) {
+  return plan.shard_group > 0 ? plan.shard_group : plan.data * plan.context;
+}
+
+std::int64_t recomputed_layers(const Plan& plan, std::int64_t layers_on_chunk) {
+  if (plan.recompute != Recompute::full) return 0;
+  return plan.recompute_layers == 0 ? layers_on_chunk : std::min<std::int64_t>(plan.recompute_layers, layers_on_chunk);
+}
+
+BlockShape block_shape(const Problem& problem, const Plan& plan) {
+  return {.tensor = plan.tensor,
+          .context = plan.context,
+          .micro_batch = plan.micro_batch,
+          .sequence_length = problem.training.sequence_length,
+          .sequence_parallel = plan.sequence_parallel,
+          .tensor_overlap = plan.overlap.tensor,
+          .context_kind = plan.context_kind,
+          .recompute = plan.recompute};
+}
+
+BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const FrameworkSpec& framework) {
+  BlockCosts c;
+  c.shape = shape;
+  const auto cost = [&](BlockKind kind, const BlockShape& s, bool backward) {
+    return block_cost(block_ops(kind, problem.model, s, problem.software, problem.training.precision, framework), s,
+                      problem, framework, backward);
+  };
+  BlockShape kept = shape;
+  kept.recompute = Recompute::none;
+  c.layer_forward = cost(BlockKind::layer_forward, shape, false);
+  c.layer_backward = cost(BlockKind::layer_backward, shape, true);
+  c.layer_backward_kept =
+      shape.recompute == Recompute::full ? cost(BlockKind::layer_backward, kept, true) : c.layer_backward;
+  c.embedding_forward = cost(BlockKind::embedding_forward, shape, false);
+  c.embedding_backward = cost(BlockKind::embedding_backward, shape, true);
+  c.head_forward = cost(BlockKind::head_forward, shape, false);
+  c.head_backward = cost(BlockKind::head_backward, shape, true);
+  c.activations = activation_bytes(problem.model, shape, problem.software, problem.training.precision, framework);
+  c.parameters = rank_parameters(problem.model, shape.tensor);
+  return c;
+}
+
+PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<const BlockCosts> blocks,
+                     const FrameworkSpec& framework) {
+  PlanCosts c;
+  c.framework = framework;
+  c.blocks = std::move(blocks);
+  c.placement = place_layers(problem.model, plan);
+  c.micro_batches = micro_batches(problem, plan);
+  c.shard_ranks = shard_ranks(plan);
+  const BlockCosts& b = *c.blocks;
+  const std::size_t virtual_stages = c.placement.layers.size();
+  c.forward.resize(virtual_stages);
+  c.backward.resize(virtual_stages);
+  for (std::size_t k = 0; k < virtual_stages; ++k) {
+    const std::int64_t layers = c.placement.layers[k];
+    if (k > 0 && k + 1 < virtual_stages && layers == c.placement.layers[k - 1] && k > 1) {
+      c.forward[k] = c.forward[k - 1];
+      c.backward[k] = c.backward[k - 1];
+      continue;
+    }
+    const std::int64_t recomputed = recomputed_layers(plan, layers);
+    BlockCost forward = repeat(b.layer_forward, layers);
+    BlockCost backward = plan.recompute == Recompute::full
+                             ? repeat(b.layer_backward, recomputed) + repeat(b.layer_backward_kept, layers - recomputed)
+                             : repeat(b.layer_backward, layers);
+    if (k == 0) {
+      forward = b.embedding_forward + forward;
+      backward = backward + b.embedding_backward;
+    }
+    if (k + 1 == virtual_stages) {
+      forward = forward + b.head_forward;
+      backward = b.head_backward + backward;
+    }
+    c.forward[k] = forward;
+    c.backward[k] = backward;
+  }
+
+  const std::size_t stages = static_cast<std::size_t>(plan.pipeline);
+  c.stages.resize(stages);
+  for (std::size_t s = 0; s < stages; ++s) {
+    StageCost& stage = c.stages[s];
+    for (std::size_t k = s; k < virtual_stages; k += stages) stage.layers += c.placement.layers[k];
+    const bool first = s == 0;
+    const bool last = s + 1 == stages;
+    std::int64_t ends = 0;
+    if (first) ends += b.parameters.embedding;
+    // A tied head on the embedding's own stage shares its table.
+    if (last) ends += problem.model.tied_embeddings && first ? b.parameters.final_norm : b.parameters.head;
+    stage.parameters = stage.layers * b.parameters.layer + ends;
+    if (s > 1 && !last && stage.parameters == c.stages[s - 1].parameters) {
+      stage = c.stages[s - 1];
+      continue;
+    }
+    stage.data = data_parallel_cost(problem, plan, c, stage.parameters, static_cast<double>(ends));
+    const double held = static_cast<double>(stage.parameters) / (plan.zero_stage >= 2 ? c.shard_ranks : 1);
+    const double owned = static_cast<double>(stage.parameters) / (plan.zero_stage >= 1 ? c.shard_ranks : 1);
+    stage.optimizer = optimizer_time(problem, framework, held, owned);
+    if (plan.sequence_parallel && plan.tensor > 1) {
+      const double norms = static_cast<double>(stage.layers * problem.model.norms_per_layer * problem.model.hidden);
+      stage.gradient_tail = message(problem, CollectiveOp::all_reduce, norms * framework.gradient_bytes,
+                                    tensor_group(plan, problem.cluster))
+                                .total;
+    }
+  }
+  c.transfer = transfer_message(problem, plan, framework);
+  if (plan.pipeline > 1 && problem.model.tied_embeddings) {
+    const double table =
+        static_cast<double>(vocabulary_per_rank(problem.model.vocab, plan.tensor) * problem.model.hidden);
+    const std::int64_t stride = gpus_used(plan) / plan.pipeline * (plan.pipeline - 1);
+    c.embedding_reduce = message(problem, CollectiveOp::all_reduce, table * framework.gradient_bytes,
+                                 group_layout(2, stride, problem.cluster))
+                             .total;
+  }
+  const std::int64_t model_parallel = std::int64_t{plan.tensor} * plan.pipeline;
+  c.norm_reduce = message(problem, CollectiveOp::all_reduce, 8, group_layout(model_parallel, 1, problem.cluster)).total;
+  return c;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,34 @@
+/// Why a plan cannot work: a value, never an exception.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace foretrain {
+
+enum class RejectionReason : std::uint8_t {
+  gpus,
+  divisibility,
+  heads,
+  layers,
+  batch,
+  schedule,
+  sequence,
+  framework,
+  memory,
+  precision,
+  model
+};
+inline constexpr std::array<std::string_view, 11> kRejectionNames = {"gpus",   "divisibility", "heads",    "layers",
+                                                                     "batch",  "schedule",     "sequence", "framework",
+                                                                     "memory", "precision",    "model"};
+
+struct Rejection {
+  RejectionReason reason = RejectionReason::divisibility;
+  std::string_view rule;  ///< static text: "heads must divide by tensor"
+  double excess = 0;      ///< how far off: bytes over the limit for memory, else 0
+};
+
+}  // namespace foretrain

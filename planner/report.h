@@ -1,0 +1,55 @@
+/// What is known of a plan once it has been judged: time, memory, why.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+#include "planner/memory.h"
+#include "planner/plan.h"
+#include "planner/problem.h"
+#include "planner/rejection.h"
+#include "sim/task_graph.h"
+#include "sim/timeline.h"
+
+namespace foretrain {
+
+/// Where a step's time goes, on the compute lane of the stage that bounds it. Parts sum to step_seconds.
+struct TimePart {
+  std::string name;
+  Seconds time;
+};
+
+struct PlanReport {
+  Plan plan;
+  std::optional<Rejection> rejection;  ///< set when it cannot work; then only memory may be filled
+  Seconds step;
+  double tokens_per_second_per_gpu = 0;
+  double model_tflops_per_gpu = 0;  ///< causal convention, no recomputation
+  double mfu = 0;
+  std::vector<MemoryAnatomy> stages;
+  Bytes peak_memory, memory_limit;  ///< largest stage; what a GPU can give
+  std::vector<TimePart> time;       ///< sums to step
+  int bounding_stage = 0;
+};
+
+/// Judges one plan fully: legality, memory, lowering, simulation. A plan that does not fit is still simulated when
+/// `even_if_too_big` (compare and simulate), and has its rejection set.
+struct EvaluateOptions {
+  bool even_if_too_big = false;
+};
+PlanReport evaluate(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
+
+/// The same together with the graph and its timeline (traces, explain).
+struct DetailedReport {
+  PlanReport report;
+  sim::TaskGraph graph;
+  sim::Timeline timeline;
+};
+DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
+
+}  // namespace foretrain
