@@ -1,0 +1,130 @@
+#include "hwmodels/collective_time.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "hwmodels/collective_wall.h"
+#include "hwmodels/nccl_tuner.h"
+
+namespace foretrain {
+namespace {
+
+constexpr std::array kAlgorithms = {NcclAlgorithm::ring, NcclAlgorithm::tree, NcclAlgorithm::nvls,
+                                    NcclAlgorithm::nvls_tree};
+constexpr std::array kProtocols = {NcclProtocol::ll, NcclProtocol::ll128, NcclProtocol::simple};
+
+// NCCL's choice is looked up at powers of two: below 1 KiB and above 1 TiB it no longer changes.
+constexpr int kFirstOctave = 10, kLastOctave = 40;
+
+struct Candidate {
+  NcclAlgorithm algorithm = NcclAlgorithm::none;
+  NcclProtocol protocol = NcclProtocol::none;
+  NcclCost cost;
+};
+struct Candidates {
+  std::array<Candidate, kAlgorithms.size() * kProtocols.size()> all;
+  std::size_t count = 0;
+};
+
+Candidates candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoice& choice) {
+  Candidates found;
+  for (const NcclAlgorithm a : kAlgorithms) {
+    if (choice.algorithm && *choice.algorithm != a) continue;
+    for (const NcclProtocol p : kProtocols) {
+      if (choice.protocol && *choice.protocol != p) continue;
+      const NcclCost cost = nccl_cost(s, op, a, p);
+      if (cost.possible) found.all[found.count++] = {a, p, cost};
+    }
+  }
+  return found;
+}
+
+/// What was forced, as far as the group can do it.
+Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoice& choice) {
+  Candidates found = candidates(s, op, choice);
+  if (found.count == 0) found = candidates(s, op, {choice.algorithm, std::nullopt});
+  if (found.count == 0) found = candidates(s, op, {});
+  FORETRAIN_CHECK(found.count > 0);
+  return found;
+}
+
+std::size_t fastest(const NcclSystem& s, CollectiveOp op, const Candidates& found, Bytes size) {
+  std::size_t best = 0;
+  Seconds least;
+  for (std::size_t i = 0; i < found.count; ++i) {
+    const Candidate& c = found.all[i];
+    const Seconds estimate = nccl_estimate(s, c.cost, op, c.algorithm, c.protocol, size);
+    if (i == 0 || estimate < least) {
+      best = i;
+      least = estimate;
+    }
+  }
+  return best;
+}
+
+CollectiveTime result(NcclAlgorithm a, NcclProtocol p, const WallCost& w, Bytes size, Seconds at_least) {
+  CollectiveTime t;
+  t.time = max(at_least, wall_time(w, size));
+  t.algorithm = a;
+  t.protocol = p;
+  t.latency = t.time - (size / bytes) * w.per_byte;
+  t.network_bytes_per_gpu = w.network_bytes * size;
+  t.scale_up_bytes_per_gpu = w.link_bytes * size;
+  return t;
+}
+
+}  // namespace
+
+CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp op, Bytes size,
+                                    const GroupLayout& group, const ClusterSpec& cluster,
+                                    const CollectiveChoice& choice) {
+  FORETRAIN_CHECK(size.base() >= 0 && std::isfinite(size.base()));
+  if (group.ranks <= 1 || size.base() <= 0) return {};
+  const NcclSystem s = nccl_system(group, cluster);
+  if (op == CollectiveOp::all_to_all || op == CollectiveOp::send_recv) {
+    const NcclProtocol p = NcclProtocol::simple;
+    return result(NcclAlgorithm::p2p, p, wall_cost(s, op, NcclAlgorithm::p2p, p, constants), size, {});
+  }
+  const Candidates found = possible_candidates(s, op, choice);
+  // Where NCCL changes its choice the new one may be faster than the old one was: the time of a smaller size holds on.
+  Seconds so_far;
+  std::size_t chosen = found.count;
+  WallCost wall;
+  const int last = std::clamp(std::ilogb(size.base()), kFirstOctave, kLastOctave);
+  for (int octave = kFirstOctave; octave <= last; ++octave) {
+    const Bytes here = Bytes::from_base(std::ldexp(1.0, octave));
+    const std::size_t best = fastest(s, op, found, here);
+    if (best == chosen) continue;
+    if (chosen < found.count) so_far = max(so_far, wall_time(wall, here));
+    wall = wall_cost(s, op, found.all[best].algorithm, found.all[best].protocol, constants);
+    chosen = best;
+  }
+  return result(found.all[chosen].algorithm, found.all[chosen].protocol, wall, size, so_far);
+}
+
+CollectiveTime collective_time(CollectiveOp op, Bytes size, const GroupLayout& group, const ClusterSpec& cluster,
+                               const CollectiveChoice& choice) {
+  return collective_time_with(measured_wall_constants(), op, size, group, cluster, choice);
+}
+
+double bus_factor(CollectiveOp op, std::int64_t ranks) {
+  FORETRAIN_CHECK(ranks >= 1);
+  const double n = static_cast<double>(ranks);
+  switch (op) {
+    case CollectiveOp::all_reduce:
+      return 2 * (n - 1) / n;
+    case CollectiveOp::all_gather:
+    case CollectiveOp::reduce_scatter:
+    case CollectiveOp::all_to_all:
+      return (n - 1) / n;
+    default:
+      return 1;
+  }
+}
+
+Seconds wire_time(CollectiveOp op, Bytes size, std::int64_t ranks, BytesPerSecond bandwidth) {
+  return bus_factor(op, ranks) * size / bandwidth;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,83 @@
+/// The wall time of a collective once its algorithm and protocol are known: NCCL's structure with measured constants.
+///
+/// Derivation, fit and limits: docs/models/collective.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/units.h"
+#include "hwmodels/nccl_tuner.h"
+
+namespace foretrain {
+
+/// Time that grows with the size up to `full` and then stays: what it costs to fill channels, chunks and pipelines.
+struct Ramp {
+  Seconds at_full;
+  Bytes full = 1 * bytes;
+};
+
+/// time(size) = latency + size * per_byte + ramps. Grows with size.
+struct WallCost {
+  Seconds latency;   ///< launch, steps through links and NICs
+  Seconds per_byte;  ///< time of one byte of the size at the bottleneck, links or NICs
+  std::array<Ramp, 2> ramps;
+  double link_bytes = 0;     ///< through one GPU's scale-up links, one direction, for each byte of the size
+  double network_bytes = 0;  ///< out of one GPU's share of the NICs, for each byte of the size
+};
+
+/// What a generation of GPUs (or a PCIe node) costs. Times in microseconds; shares of the data sheet's link rate.
+struct LinkConstants {
+  double launch;  ///< an operation without steps or data, as a stream of them is timed
+  double ll_hop;  ///< one step between GPUs of a node, data and flag in one store
+  double ll128_hop;
+  double simple_hop;    ///< with a fence, a separate flag and a chunk in between
+  double simple_setup;  ///< more than LL's launch: more channels and threads
+  double ll_share;      ///< bus rate of LL: half of what is stored are flags
+  double ll128_share;
+  double simple_share;
+  double last_step;  ///< part of a step that a ring's local copy and last receive add
+  double ring_fill;  ///< of the byte time, until every channel has whole chunks
+  double nvls_setup;
+  double nvls_share;
+  double nvls_fill;  ///< microseconds until all heads have whole chunks
+  double p2p_launch;
+  double p2p_simple;  ///< more, once each peer's part has left the LL protocol
+  double p2p_share;
+  double p2p_fill;  ///< of the byte time
+};
+enum class LinkClass { volta, ampere, hopper, blackwell, amd, pcie };
+inline constexpr std::size_t kLinkClasses = 6;
+
+/// What a network costs beyond its catalogue entry. Times in microseconds.
+struct NetworkConstants {
+  double ll_overhead;      ///< GPU, proxy thread, NIC and back for one LL step; the catalogue's latency comes on top
+  double simple_overhead;  ///< the same with a chunk and a flush; the latency counts twice
+  double ll_share;         ///< of the NICs' payload rate
+  double ll128_share;
+  double deep_tree_share;  ///< of the NICs' rate that trees of three and more nodes reach
+  double all_to_all_near;  ///< of the NICs' rate, GPUs beside their NIC (InfiniBand, RoCE, EFA)
+  double all_to_all_far;   ///< ... NICs behind the host (Slingshot, Omni-Path, plain Ethernet)
+  double ll_growth;        ///< LL steps are longer by this part once several warps have data
+  double least_peer;       ///< part of a Simple step that each remote peer of few costs; many cost a whole one
+};
+
+/// All that was measured: plain numbers, so that a fit can vary them (validate/fit_collectives.cc).
+struct WallConstants {
+  std::array<LinkConstants, kLinkClasses> links;  // by LinkClass
+  NetworkConstants network;
+};
+/// The fit to validate/published/collectives, as docs/models/collective.md derives it.
+const WallConstants& measured_wall_constants();
+
+WallCost wall_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol,
+                   const WallConstants& constants);
+Seconds wall_time(const WallCost& cost, Bytes size);
+
+/// collective_time with other constants.
+CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp op, Bytes size,
+                                    const GroupLayout& group, const ClusterSpec& cluster,
+                                    const CollectiveChoice& choice);
+
+}  // namespace foretrain

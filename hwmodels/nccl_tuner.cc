@@ -1,0 +1,309 @@
+#include "hwmodels/nccl_tuner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace foretrain {
+namespace {
+
+using PerProtocol = std::array<double, 3>;  // LL, LL128, Simple
+using PerScale = std::array<double, 3>;     // 1 node, 2 nodes, more
+
+// Microseconds (tuning.cc: baseLatencies, hwLatencies).
+constexpr PerProtocol kTreeBase = {6.8, 14, 8.4}, kRingBase = {6.6, 14, 8.4};
+constexpr PerProtocol kTreeNvlink = {0.6, 1.25, 4}, kRingNvlink = {0.6, 1.9, 3.4};
+constexpr PerProtocol kTreePcie = {1, 1.9, 4}, kRingPcie = {1, 2.5, 5.7};
+constexpr PerProtocol kTreeNet = {5, 8.5, 14}, kRingNet = {2.7, 4, 14};
+constexpr double kNvlsHop = 25, kNvlsTreeNet = 20.9, kNvlsBase = 0;
+
+// GB/s (tuning.cc: llMaxBws, perChMaxRingLL128Bws, perChMaxTreeBws, perChMaxTreeLL128Bws, perChMaxNVLSTreeBws), by
+// generation.
+constexpr std::array<PerScale, 4> kLowLatencyMost = {{{39, 39, 20.4}, {87.7, 22.5, 19}, {141, 45, 35}, {282, 90, 70}}};
+constexpr std::array<PerScale, 4> kRing128Most = {{{20, 20, 20}, {20, 20, 20}, {36.7, 36.7, 36.7}, {73.4, 34.6, 73.4}}};
+constexpr std::array<PerScale, 4> kTreeMost = {{{26.5, 18.5, 10}, {24, 23.6, 17.8}, {38.7, 41.4, 36}, {70, 42.8, 24}}};
+constexpr std::array<PerScale, 4> kTree128Most = {{{20, 20, 20}, {20, 20, 20}, {36.7, 36.7, 29}, {55.6, 31.67, 20}}};
+constexpr std::array<PerScale, 4> kNvlsTreeMost = {{{0, 0, 0}, {0, 0, 0}, {0, 57.7, 45.5}, {0, 96, 43.8}}};
+
+// tuning.cc: treeCorrectionFactor, 64 B to 256 MiB by powers of two.
+constexpr std::array<std::array<double, 23>, 3> kTreeCorrection = {
+    {{1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1, 1, 1, 1},
+     {1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1, 1},
+     {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8, .9, .9}}};
+
+// search.cc: speeds tried for one channel, GB/s, fastest first.
+constexpr std::array kIntraSpeeds = {40., 30., 20., 18., 15., 12., 10., 9., 7., 6., 5., 4., 3.};
+constexpr std::array kInterSpeeds = {48., 30., 28., 24., 20., 18., 15., 12., 10., 9., 7., 6., 5., 4., 3., 2.4, 1.2};
+constexpr std::array kIntraSpeedsHopper = {60., 50., 40., 30., 24., 20., 15., 12., 11., 6., 3.};
+constexpr std::array kInterSpeedsHopper = {48., 45., 42., 40., 30., 24., 22., 20., 17.5, 15., 12., 6., 3., 2.4, 1.2};
+constexpr std::array kIntraSpeedsBlackwell = {90., 80., 70., 60., 50., 40., 30., 24., 20., 19., 18.};
+constexpr std::array kInterSpeedsBlackwell = {96., 48.,  45.1, 42., 40., 30., 24., 22.,
+                                              20., 17.5, 15.,  12., 6.,  3.,  2.4, 1.2};
+
+std::size_t scale_of(double nodes) { return nodes <= 1 ? 0 : nodes <= 2 ? 1 : 2; }
+std::size_t row(NcclGeneration g) { return static_cast<std::size_t>(g); }
+std::size_t index(NcclProtocol p) { return static_cast<std::size_t>(p); }
+
+NcclGeneration generation_of(const GpuSpec& gpu) {
+  if (gpu.compute_capability >= 100) return NcclGeneration::blackwell;
+  if (gpu.compute_capability >= 90) return NcclGeneration::hopper;
+  if (gpu.compute_capability >= 80 || gpu.compute_capability == 0) return NcclGeneration::ampere;
+  return NcclGeneration::volta;
+}
+
+/// NCCL's figure for one NVLink over the data sheet's 25 or 50 GB/s (topo.h: 20, 20.6 and 40.1 GB/s); for xGMI, PCIe
+/// the same allowance as for Ampere.
+double nccl_link_share(NcclGeneration g) {
+  switch (g) {
+    case NcclGeneration::hopper:
+      return 20.6 / 25;
+    case NcclGeneration::blackwell:
+      return 40.1 / 50;
+    default:
+      return 20.0 / 25;
+  }
+}
+
+template <std::size_t N>
+double largest_total(const std::array<double, N>& speeds, double limit, double& channels) {
+  double best = 0, speed = 0;
+  for (const double s : speeds) {
+    const double count = std::min(std::floor(limit / s + 1e-9), 32.0);
+    if (count * s > best + 1e-9) {
+      best = count * s;
+      speed = s;
+      channels = count;
+    }
+  }
+  return speed;
+}
+
+/// Channels and speed for a ring or tree inside a node whose links give `limit` GB/s to each GPU.
+NcclGraph search_intra(NcclGeneration g, double limit) {
+  double channels = 1;
+  double speed = g == NcclGeneration::blackwell ? largest_total(kIntraSpeedsBlackwell, limit, channels)
+                 : g == NcclGeneration::hopper  ? largest_total(kIntraSpeedsHopper, limit, channels)
+                                                : largest_total(kIntraSpeeds, limit, channels);
+  if (speed <= 0) speed = limit;
+  if (speed >= 25) {  // search.cc: fast channels are split in two
+    speed /= 2;
+    channels *= 2;
+  }
+  return {channels, speed * GB_per_s, speed * GB_per_s};
+}
+
+template <std::size_t N>
+double fastest_within(const std::array<double, N>& speeds, double limit) {
+  for (const double s : speeds)
+    if (s <= limit + 1e-9) return s;
+  return limit;
+}
+
+double inter_speed(NcclGeneration g, double limit) {
+  return g == NcclGeneration::blackwell ? fastest_within(kInterSpeedsBlackwell, limit)
+         : g == NcclGeneration::hopper  ? fastest_within(kInterSpeedsHopper, limit)
+                                        : fastest_within(kInterSpeeds, limit);
+}
+
+bool is_pcie(IntraNodeFabric f) { return f == IntraNodeFabric::pcie || f == IntraNodeFabric::pcie_no_p2p; }
+
+/// Rings that the GPUs 0..n-1 of a DGX-1 (hybrid cube mesh of 6 NVLinks each) can close, one link wide. Worked out from
+/// its links: 0-1 1, 0-2 1, 0-3 2, 0-4 2, 1-2 2, 1-3 1, 1-5 2, 2-3 1, 2-6 2, 3-7 2 and the same in the other quad. With
+/// 5 GPUs the fifth hangs on one neighbour: no ring, PCIe.
+constexpr std::array kCubeMeshRings = {0., 6., 1., 2., 4., 0., 2., 4., 6.};
+
+/// What the scale-up links give one GPU towards the n-1 others of its group, data sheet rate, one direction.
+BytesPerSecond link_towards_group(const ClusterSpec& c, double ranks_per_node) {
+  const BytesPerSecond all = c.node.scale_up_bandwidth;
+  const double gpus = static_cast<double>(c.node.gpus_per_node);
+  switch (c.node.fabric) {
+    case IntraNodeFabric::nvlink_mesh:  // an equal share of the links leads to each of the others
+      return gpus > 1 ? std::min(1.0, (ranks_per_node - 1) / (gpus - 1)) * all : all;
+    case IntraNodeFabric::nvlink_cube_mesh: {
+      const double rings = ranks_per_node <= 8 ? kCubeMeshRings[static_cast<std::size_t>(ranks_per_node)] : 6;
+      return rings > 0 ? rings / 6 * all : c.gpu.pcie_bandwidth;
+    }
+    default:
+      return all;
+  }
+}
+
+void search_graphs(NcclSystem& s) {
+  const double limit = nccl_link_share(s.generation) * (s.node_link / GB_per_s);
+  const bool blackwell = s.generation == NcclGeneration::blackwell;
+  s.ring = s.ranks_per_node > 1 ? search_intra(s.generation, limit) : NcclGraph{};
+  s.tree = s.ring;
+  if (blackwell && s.nodes <= 1) s.tree.intra = s.tree.inter = (40.0 / 45) * s.ring.intra;
+  if (s.fabric == IntraNodeFabric::nvswitch && !s.amd_gpu && s.generation >= NcclGeneration::hopper) {
+    // Multicast leaves about a tenth of the links unused: 8x40 on H100, 8x80 on B200, 8x15 on H800.
+    const double heads = std::min(s.ranks_per_node, 8.0);
+    const double share = 0.9 * limit / heads;
+    const BytesPerSecond speed = GB_per_s * (blackwell ? fastest_within(kIntraSpeedsBlackwell, share)
+                                                       : fastest_within(kIntraSpeedsHopper, share));
+    s.nvls = {heads, speed, speed};
+  }
+  if (s.nodes <= 1) return;
+  const double speed = inter_speed(s.generation, s.rail / GB_per_s);
+  const double intra_each = s.ranks_per_node > 1 ? limit / s.rails : speed;
+  s.ring = {s.rails, std::min(speed, intra_each) * GB_per_s, std::min(speed, intra_each) * GB_per_s};
+  // Trees may run faster inside the node than between nodes (8x30 over 8x24 on DGX A100, 8x96 over 8x48 on B200).
+  const double tree_intra =
+      s.generation == NcclGeneration::hopper ? speed : std::min(intra_each, blackwell ? 96.0 : 30.0);
+  s.tree = {s.rails, std::max(tree_intra, std::min(speed, intra_each)) * GB_per_s, speed * GB_per_s};
+  if (s.nvls.channels > 0) s.nvls.inter = speed * GB_per_s * (s.rails / s.nvls.channels);
+}
+
+}  // namespace
+
+double ring_steps(CollectiveOp op, double ranks) {
+  return op == CollectiveOp::all_reduce ? 2 * (ranks - 1) : ranks - 1;
+}
+
+NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
+  FORETRAIN_CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.groups_sharing_nics >= 1);
+  NcclSystem s;
+  s.generation = generation_of(cluster.gpu);
+  s.amd_gpu = cluster.gpu.vendor == "AMD";
+  s.cpu = cluster.node.cpu;
+  s.fabric = cluster.node.fabric;
+  s.network = cluster.network.kind;
+  s.network_latency = cluster.network.latency;
+  s.network_efficiency = cluster.network.efficiency;
+  s.oversubscription = cluster.network.oversubscription;
+  s.nodes_per_leaf = static_cast<double>(cluster.network.nodes_per_leaf);
+  s.groups = static_cast<double>(group.groups_sharing_nics);
+  s.ranks = static_cast<double>(group.ranks);
+  s.ranks_per_node = static_cast<double>(std::min(group.ranks_per_node, group.ranks));
+  s.nodes = static_cast<double>(ceil_div(group.ranks, std::min(group.ranks_per_node, group.ranks)));
+  // A domain of several trays has the NICs of all of them; a node with more NICs than GPUs has several for each.
+  const double gpus = static_cast<double>(cluster.node.gpus_per_node);
+  const double nics = static_cast<double>(cluster.node.nics_per_node);
+  const double trays = std::ceil(s.ranks_per_node / gpus);
+  const double nics_of_gpu = std::max(1.0, std::floor(nics / gpus));
+  s.node_nics = trays * nics * cluster.node.nic_bandwidth;
+  s.rails = std::max(1.0, std::min(s.ranks_per_node, trays * nics / nics_of_gpu));
+  s.rail = nics_of_gpu * cluster.node.nic_bandwidth;
+  s.node_link = link_towards_group(cluster, s.ranks_per_node);
+  search_graphs(s);
+  return s;
+}
+
+namespace {
+
+BytesPerSecond ring_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
+  const double most = kRing128Most[row(s.generation)][scale_of(s.nodes)];
+  if (p == NcclProtocol::ll) return min(low_latency_most * GB_per_s, 0.5 * bus);
+  if (p == NcclProtocol::ll128)
+    return min((s.ranks_per_node < 2 ? 0.7 : 0.92) * bus, s.ring.channels * most * GB_per_s);
+  return bus;
+}
+
+BytesPerSecond tree_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
+  const std::size_t scale = scale_of(s.nodes), g = row(s.generation);
+  if (p == NcclProtocol::ll) return min(bus / 3.8, low_latency_most * GB_per_s);
+  if (p == NcclProtocol::ll128)
+    return min((s.nodes <= 1 ? 7.0 / 9 : 120.0 / 128) * bus, s.tree.channels * kTree128Most[g][scale] * GB_per_s);
+  return min(0.92 * bus, s.tree.channels * kTreeMost[g][scale] * GB_per_s);
+}
+
+BytesPerSecond nvls_bandwidth(const NcclSystem& s, CollectiveOp op, bool tree) {
+  const double c = s.nvls.channels;
+  const double efficiency = s.generation == NcclGeneration::blackwell ? 0.74 : 0.85;
+  const double part = op == CollectiveOp::all_reduce ? 2 : (s.ranks_per_node - 1) / s.ranks_per_node;
+  BytesPerSecond each = efficiency * (c - 1) / c * part * s.nvls.intra;
+  if (tree) {
+    each = min(each, (s.nodes <= 2 ? 2 : 1) * s.nvls.inter);
+    each = min(each, kNvlsTreeMost[row(s.generation)][scale_of(s.nodes)] * GB_per_s);
+  }
+  return c * each;
+}
+
+/// The enabling rules that hold without CollNet.
+bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p) {
+  if (p == NcclProtocol::none) return false;
+  const bool nvlink = !is_pcie(s.fabric);
+  // LL128 needs a NIC beside the GPU (path PXB, PXN from Hopper): not on Slingshot, Omni-Path and plain Ethernet hosts.
+  const bool near_nic =
+      s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
+  if (p == NcclProtocol::ll128 && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !near_nic)))) return false;
+  switch (a) {
+    case NcclAlgorithm::ring:
+      return true;
+    case NcclAlgorithm::tree:
+      return op == CollectiveOp::all_reduce;
+    case NcclAlgorithm::nvls:
+      return p == NcclProtocol::simple && s.nvls.channels >= 2 && s.nodes <= 1 && s.ranks_per_node > 2 &&
+             op != CollectiveOp::broadcast;
+    case NcclAlgorithm::nvls_tree:
+      return p == NcclProtocol::simple && s.nvls.channels >= 2 && s.nodes > 1 && op == CollectiveOp::all_reduce;
+    default:
+      return false;
+  }
+}
+
+Seconds ring_latency(const NcclSystem& s, CollectiveOp op, NcclProtocol p) {
+  const std::size_t i = index(p);
+  const double steps = ring_steps(op, s.ranks);
+  const double net_steps = op == CollectiveOp::all_reduce ? 2 * (s.nodes - 1) : s.nodes - 1;
+  const double overhead = s.nodes > 1 ? (s.cpu == HostCpu::amd ? 2.0 : 1.0) * (p == NcclProtocol::simple ? 3 : 1) : 0;
+  const double intra = is_pcie(s.fabric) ? kRingPcie[i] : kRingNvlink[i];
+  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.network_latency / microseconds);
+  const double inter = (s.ranks_per_node <= 1 ? kTreeNet[i] : kRingNet[i]) + nic;
+  return (kRingBase[i] + (steps - net_steps) * std::max(intra, overhead) + net_steps * inter) * microseconds;
+}
+
+Seconds tree_latency(const NcclSystem& s, NcclProtocol p) {
+  const std::size_t i = index(p);
+  const double intra = is_pcie(s.fabric) ? kTreePcie[i] : kTreeNvlink[i];
+  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.network_latency / microseconds);
+  const double inter = kTreeNet[i] + nic;
+  return (kTreeBase[i] + 2 * ((s.ranks_per_node - 1) * intra + std::log2(s.nodes) * inter)) * microseconds;
+}
+
+}  // namespace
+
+NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p) {
+  NcclCost cost;
+  cost.possible = possible(s, op, a, p);
+  if (!cost.possible) return cost;
+  const NcclGraph& graph = a == NcclAlgorithm::ring ? s.ring : a == NcclAlgorithm::tree ? s.tree : s.nvls;
+  const BytesPerSecond bus = graph.channels * (s.nodes <= 2 ? graph.intra : graph.inter);
+  const std::size_t ll_row = s.nodes <= 1 ? row(s.generation) : s.cpu == HostCpu::amd ? 1 : 0;
+  const double ll_most = kLowLatencyMost[ll_row][scale_of(s.nodes)];
+  const double by_steps = s.ranks / ring_steps(op, s.ranks);
+  switch (a) {
+    case NcclAlgorithm::ring:
+      cost.latency = ring_latency(s, op, p);
+      cost.bandwidth = by_steps * ring_bandwidth(s, p, bus, ll_most);
+      break;
+    case NcclAlgorithm::tree:
+      cost.latency = tree_latency(s, p);
+      cost.bandwidth = 0.5 * tree_bandwidth(s, p, bus, ll_most);
+      break;
+    case NcclAlgorithm::nvls:
+      cost.latency = (kNvlsBase + kNvlsHop) * microseconds;
+      cost.bandwidth = by_steps * nvls_bandwidth(s, op, false);
+      break;
+    default:
+      cost.latency = (kNvlsBase + kNvlsHop + 2 * std::log2(s.nodes) * kNvlsTreeNet) * microseconds;
+      cost.bandwidth = by_steps * nvls_bandwidth(s, op, true);
+      break;
+  }
+  return cost;
+}
+
+Seconds nccl_estimate(const NcclSystem& s, const NcclCost& cost, CollectiveOp op, NcclAlgorithm a, NcclProtocol p,
+                      Bytes size) {
+  double correction = 1, latency_factor = 1;
+  if (a == NcclAlgorithm::tree && op == CollectiveOp::all_reduce) {
+    const int octave = size.base() < 64 ? 0 : std::ilogb(size.base()) - 6;
+    if (octave < 23) correction = kTreeCorrection[index(p)][static_cast<std::size_t>(octave)];
+  }
+  if (a == NcclAlgorithm::ring && p == NcclProtocol::simple && op == CollectiveOp::all_reduce && s.nodes > 1 &&
+      size.base() / (s.ring.channels * s.ranks) >= 64)
+    latency_factor = s.generation < NcclGeneration::ampere ? 1.9 : 1.4;
+  return latency_factor * cost.latency + size / (correction * cost.bandwidth);
+}
+
+}  // namespace foretrain

@@ -1,0 +1,60 @@
+/// NCCL's own prediction of a collective, which decides its algorithm and protocol: the structure of NCCL 2.28.9.
+///
+/// It ranks; it does not predict wall time (20-30 % too fast on measured runs): that is collective_wall.h.
+/// Source of every constant and formula: NVIDIA/nccl v2.28.9, src/graph/tuning.cc, topo.h and search.cc (facts only).
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/units.h"
+#include "hwmodels/collective_time.h"
+
+namespace foretrain {
+
+/// NCCL's tuning tables have one row for each of these; AMD GPUs (RCCL) take Ampere's.
+enum class NcclGeneration { volta, ampere, hopper, blackwell };
+
+/// What NCCL's graph search finds: so many channels, each so fast inside and between nodes.
+struct NcclGraph {
+  double channels = 0;
+  BytesPerSecond intra;  ///< one channel
+  BytesPerSecond inter;  ///< one channel; equals intra on one node
+};
+
+/// A communicator as NCCL's tuner sees it.
+struct NcclSystem {
+  NcclGeneration generation = NcclGeneration::hopper;
+  bool amd_gpu = false;
+  HostCpu cpu = HostCpu::intel;
+  IntraNodeFabric fabric = IntraNodeFabric::nvswitch;
+  NetworkKind network = NetworkKind::infiniband;
+  Seconds network_latency;
+  double network_efficiency = 1, oversubscription = 1, nodes_per_leaf = 1;
+  double ranks = 1, nodes = 1, ranks_per_node = 1;  ///< a node is an NVLink domain
+  double rails = 1;                                 ///< NICs that this group can use at once from one node
+  BytesPerSecond rail;                              ///< line rate of one of them
+  BytesPerSecond node_nics;                         ///< line rate of all NICs of the node, shared by `groups`
+  double groups = 1;
+  BytesPerSecond node_link;  ///< what scale-up links give one GPU towards the others of this group
+  NcclGraph ring, tree, nvls;
+};
+
+NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster);
+
+/// NCCL's estimate: latency + size / (bandwidth * correction).
+struct NcclCost {
+  bool possible = false;
+  Seconds latency;
+  BytesPerSecond bandwidth;  ///< algorithm bandwidth: size over time
+};
+NcclCost nccl_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol);
+
+/// NCCL's estimate for a size: its corrections by size applied.
+Seconds nccl_estimate(const NcclSystem& system, const NcclCost& cost, CollectiveOp op, NcclAlgorithm algorithm,
+                      NcclProtocol protocol, Bytes size);
+
+/// Ring steps of an operation: 2(n-1) for all_reduce, n-1 for the others.
+double ring_steps(CollectiveOp op, double ranks);
+
+}  // namespace foretrain
