@@ -10,9 +10,12 @@ std::vector<NamedModel> model_catalogue() {
   file.allow_only({"schema", "models"});
   std::vector<NamedModel> models;
   for (const SpecNode& node : file.required("models").items()) {
-    node.allow_only({"name", "aliases", "source", "config"});
+    node.allow_only({"name", "aliases", "parameters", "source", "config"});
     NamedModel model{
-        node.required("name").as_string(), {}, node.required("source").as_string(), node.required("config")};
+        node.required("name").as_string(), {}, 0, node.required("source").as_string(), node.required("config")};
+    if (const auto parameters = node.optional("parameters")) {
+      model.parameters = parameters->as_int({1, 100'000'000'000'000});
+    }
     if (const auto aliases = node.optional("aliases")) {
       for (const SpecNode& alias : aliases->items()) model.aliases.push_back(alias.as_string());
     }

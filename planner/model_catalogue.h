@@ -1,6 +1,7 @@
 /// Models by name: planner/catalogue/models.json.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@ namespace foretrain {
 struct NamedModel {
   std::string name;                  ///< "llama-3.1-70b"
   std::vector<std::string> aliases;  ///< "llama3-70b"
+  std::int64_t parameters = 0;       ///< published total, which the tests hold our count against; 0 = none is known
   std::string source;
   SpecNode config;  ///< a Hugging Face config or a model of ours
 };

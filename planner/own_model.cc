@@ -11,49 +11,21 @@
 namespace foretrain {
 namespace {
 
-constexpr std::array<std::string_view, 43> kModelKeys = {"base",
-                                                         "name",
-                                                         "family",
-                                                         "layers",
-                                                         "hidden",
-                                                         "ffn_hidden",
-                                                         "heads",
-                                                         "kv_heads",
-                                                         "head_dim",
-                                                         "vocab",
-                                                         "gated_mlp",
-                                                         "tied_embeddings",
-                                                         "positional",
-                                                         "max_positions",
-                                                         "bias",
-                                                         "qkv_bias",
-                                                         "norm",
-                                                         "activation",
-                                                         "qk_norm",
-                                                         "norms_per_layer",
-                                                         "parallel_block",
-                                                         "embedding_norm",
-                                                         "lm_head_bias",
-                                                         "dropout",
-                                                         "experts",
-                                                         "experts_per_token",
-                                                         "expert_ffn_hidden",
-                                                         "shared_expert_ffn_hidden",
-                                                         "shared_expert_gate",
-                                                         "dense_layers",
-                                                         "moe_layer_every",
-                                                         "router_bias",
-                                                         "q_lora_rank",
-                                                         "kv_lora_rank",
-                                                         "qk_nope_head_dim",
-                                                         "qk_rope_head_dim",
-                                                         "v_head_dim",
-                                                         "mtp_layers",
-                                                         "source",
-                                                         "notes",
-                                                         "schema",
-                                                         "$schema",
-                                                         "confidence"};
+// clang-format off
+constexpr std::array kModelKeys = std::to_array<std::string_view>({
+    // What it is.
+    "base", "name", "family", "source", "notes", "confidence", "schema", "$schema",
+    // Shapes.
+    "layers", "hidden", "ffn_hidden", "heads", "kv_heads", "head_dim", "vocab", "gated_mlp", "tied_embeddings",
+    // Style.
+    "positional", "max_positions", "bias", "qkv_bias", "norm_bias", "norm", "activation", "qk_norm",
+    "norms_per_layer", "parallel_block", "embedding_norm", "lm_head_bias", "dropout",
+    // Mixture of experts.
+    "experts", "experts_per_token", "expert_ffn_hidden", "shared_expert_ffn_hidden", "shared_expert_gate",
+    "dense_layers", "moe_layer_every", "router_bias",
+    // Latent attention, multi-token prediction.
+    "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "mtp_layers"});
+// clang-format on
 constexpr std::array<std::string_view, 2> kNormNames = {"rms", "layer"};
 constexpr std::array<std::string_view, 3> kActivationNames = {"silu", "gelu", "relu"};
 constexpr std::array<std::string_view, 4> kPositionNames = {"rope", "learned", "alibi", "none"};
@@ -106,6 +78,7 @@ void read_style(const SpecNode& node, ModelSpec& m) {
   if (const auto bias = node.optional("bias")) {
     m.qkv_bias = m.attention_out_bias = m.mlp_bias = m.norm_bias = as_bias(*bias);
   }
+  read_flag(node, "norm_bias", m.norm_bias);
   if (m.norm == NormKind::rms) m.norm_bias = false;
   read_flag(node, "qkv_bias", m.qkv_bias);
   read_flag(node, "lm_head_bias", m.lm_head_bias);
@@ -210,13 +183,14 @@ ModelSpec read_own_model(const SpecNode& node, const ModelSpec* base) {
 }
 
 void check_model(const SpecNode& node, const ModelSpec& m) {
-  const auto fail_at = [&node](std::string_view key, const std::string& what) {
-    (node.has(key) ? node.required(key) : node).fail(what);
-  };
   if (m.heads % m.kv_heads != 0) {
-    fail_at("kv_heads", fmt::format("expected a divisor of heads = {}; got {}", m.heads, m.kv_heads));
+    SpecNode at = node;
+    for (const std::string_view key : {"kv_heads", "num_key_value_heads", "num_kv_heads", "n_head_kv"}) {
+      if (node.has(key)) at = node.required(key);
+    }
+    at.fail(fmt::format("expected a divisor of the {} query heads; got {}", m.heads, m.kv_heads));
   }
-  if (m.moe && moe_layer_count(m) == 0) fail_at("dense_layers", "no layer is left for the experts");
+  if (m.moe && moe_layer_count(m) == 0) node.fail("no layer is left for the experts after the dense ones");
   // In doubles first: whole numbers could overflow.
   const double hidden = static_cast<double>(m.hidden);
   const double experts =

@@ -1,8 +1,11 @@
 #include "planner/problem.h"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <numeric>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -13,19 +16,6 @@ namespace {
 
 /// The folder that relative paths in `node`'s file start from.
 std::string folder_of(const SpecNode& node) { return std::filesystem::path(node.file()).parent_path().string(); }
-
-/// A name, an object, or a path to a file that holds such an object.
-ClusterSpec load_cluster(const SpecNode& value, const Catalogue& catalogue) {
-  if (!value.is_string()) return catalogue.cluster(value);
-  const std::string text = value.as_string();
-  if (text.find('/') == std::string::npos && !text.ends_with(".json")) return catalogue.cluster(value);
-  const std::filesystem::path path = std::filesystem::path(folder_of(value)) / text;
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) value.fail(fmt::format("there is no file {}", in_quotes(path.string())));
-  const SpecNode file = SpecNode::read_file(path.string());
-  if (!file.is_object()) file.fail_expected("an object that describes a cluster");
-  return catalogue.cluster(file);
-}
 
 /// The formats that the GPU multiplies in, for messages.
 std::string formats_of(const GpuSpec& gpu) {
@@ -80,7 +70,7 @@ void check_experts(const SpecNode& at, const Plan& plan, const ModelSpec& model)
 Problem load_shared(const SpecNode& node, const Catalogue& catalogue) {
   Problem problem;
   problem.model = load_model(node.required("model"), folder_of(node));
-  problem.cluster = load_cluster(node.required("cluster"), catalogue);
+  problem.cluster = catalogue.cluster(node.required("cluster"));
   problem.efficiency = catalogue.efficiency(problem.cluster.gpu);
   const SpecNode training = node.required("training");
   problem.training = read_training(training);
@@ -103,6 +93,19 @@ void check_schema(const SpecNode& node, std::string_view expected) {
   if (schema && schema->as_string() != expected) schema->fail_expected(in_quotes(expected));
 }
 
+/// Rows of published runs may carry more keys than we read, which inform a reader; but none that looks like one of
+/// ours.
+void refuse_misspelt_keys(const SpecNode& run) {
+  constexpr std::array<std::string_view, 12> kRunKeys = {"id",       "source", "model",     "cluster",
+                                                         "training", "plan",   "software",  "measured",
+                                                         "grade",    "notes",  "plan_note", "confidence"};
+  for (const std::string& key : run.keys()) {
+    if (std::find(kRunKeys.begin(), kRunKeys.end(), key) != kRunKeys.end()) continue;
+    const std::string near = nearest_name(key, kRunKeys);
+    if (!near.empty()) run.fail(fmt::format("unknown key {}; did you mean {}?", in_quotes(key), in_quotes(near)));
+  }
+}
+
 }  // namespace
 
 Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
@@ -120,8 +123,7 @@ Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
 }
 
 Problem load_run(const SpecNode& run, const Catalogue& catalogue) {
-  run.allow_only({"id", "source", "model", "cluster", "training", "plan", "software", "measured", "grade", "notes",
-                  "plan_note", "confidence"});
+  refuse_misspelt_keys(run);
   Problem problem = load_shared(run, catalogue);
   load_plan(run.required("plan"), problem);
   return problem;
