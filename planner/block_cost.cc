@@ -4,6 +4,7 @@
 
 #include "hwmodels/collective_time.h"
 #include "hwmodels/kernel_time.h"
+#include "hwmodels/sustained_rate.h"
 #include "planner/groups.h"
 #include "sim/simulator.h"
 
@@ -77,11 +78,27 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
   return b;
 }
 
+/// Time of FlashAttention `generation` over that of the GPU's best kernels, which kernel_time knows.
+/// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as fast as 2 on Hopper
+/// forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as Hopper.
+double flash_slowdown(const GpuSpec& gpu, int generation) {
+  const bool hopper_or_later = gpu.compute_capability >= 90;
+  double slowdown = 1;
+  if (generation <= 2 && hopper_or_later) slowdown *= 1.65;
+  if (generation <= 1) slowdown *= 2;
+  return slowdown;
+}
+
 }  // namespace
 
-Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem) {
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework) {
+  const GpuSpec& gpu = problem.cluster.gpu;
   if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
-    return kernel_time(*kernel, problem.cluster.gpu, problem.efficiency).time;
+    const KernelTime k = kernel_time(*kernel, gpu, problem.efficiency);
+    Seconds time = k.time;
+    if (k.bound == KernelBound::tensor_core) time /= sustained_rate(gpu);
+    if (std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
+    return time;
   }
   if (const auto* call = std::get_if<CollectiveCall>(&op.work)) {
     return collective_time(call->op, call->size, group_of(call->group, shape, problem.cluster), problem.cluster).time;
@@ -113,7 +130,7 @@ BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const 
                      const FrameworkSpec& framework, bool backward) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
-  for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem)));
+  for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem, framework)));
   BlockCost cost;
   {
     const BlockGraph b = lower_block(ops, times, {});

@@ -32,6 +32,7 @@ BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const 
                      const FrameworkSpec& framework, bool backward);
 
 /// Time of one operation at full speed.
-Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem);
+/// Tensor cores at the rate they sustain in a step; flash attention of the framework's generation.
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework);
 
 }  // namespace foretrain

@@ -3,11 +3,16 @@
 namespace foretrain {
 namespace {
 
-// Host cost of one kernel: cudaLaunchKernel takes 2-4 us of CPU time and PyTorch's dispatcher and allocator about as
-// much again for an operator called from C++ (autograd); a module's Python code adds some microseconds in the forward
-// pass. Assumed: 9 us forward and 6 us backward on a 3 GHz server core; no per-framework measurement yet.
-constexpr Seconds kForwardLaunch = 9.0 * microseconds;
-constexpr Seconds kBackwardLaunch = 6.0 * microseconds;
+// Host cost of one operation of layer_ops (which stands for one to three launched kernels, with Python, dispatcher, autograd and allocator
+// around them). Megatron-DeepSpeed: where nothing but the host can set the pace (tensor 2-8, one sequence of 1,024 tokens, hidden 1,024), vTrain's
+// single-node runs take 3.3-3.7 ms per layer and micro-batch for forward, recomputation and backward together, whatever the GPU's share of the
+// work; a layer has 19 operations forward and 46 backward with recomputation.
+constexpr Seconds kMegatronDeepSpeedLaunch = 53.0 * microseconds;
+// Later frameworks launch fewer, larger kernels per operation. Assumed: half of that for Megatron-Core's modules, and one third for plain PyTorch modules
+// whose backward pass autograd drives from C++; no launch-bound measurement yet.
+constexpr Seconds kMegatronCoreLaunch = 27.0 * microseconds;
+constexpr Seconds kPyTorchForwardLaunch = 20.0 * microseconds;
+constexpr Seconds kPyTorchBackwardLaunch = 15.0 * microseconds;
 
 constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   std::array<FrameworkSpec, kFrameworkNames.size()> rows{};
@@ -17,9 +22,9 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   // Source: NVIDIA/Megatron-LM megatron/core/distributed, megatron/training/arguments.py.
   FrameworkSpec megatron;
   megatron.kind = FrameworkKind::megatron_core;
-  megatron.forward_launch = kForwardLaunch;
-  megatron.backward_launch = kBackwardLaunch;
-  megatron.step_overhead = 10.0 * milliseconds;
+  megatron.forward_launch = kMegatronCoreLaunch;
+  megatron.backward_launch = kMegatronCoreLaunch;
+  megatron.step_overhead = 3.0 * milliseconds;
   megatron.pipeline_synchronises = false;
   megatron.splits_pipeline_messages = false;
   rows[0] = megatron;
@@ -31,6 +36,8 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   FrameworkSpec deepspeed_megatron = megatron;
   deepspeed_megatron.kind = FrameworkKind::megatron_deepspeed;
   deepspeed_megatron.dropout = 0.1;
+  deepspeed_megatron.forward_launch = kMegatronDeepSpeedLaunch;
+  deepspeed_megatron.backward_launch = kMegatronDeepSpeedLaunch;
   deepspeed_megatron.attention_transposes = true;
   deepspeed_megatron.fused_weight_gradient = false;
   deepspeed_megatron.tensor_backward_overlap = false;
@@ -42,9 +49,15 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   // Source: pytorch/torchtitan torchtitan/models/llama3/infra/parallelize.py.
   FrameworkSpec torchtitan;
   torchtitan.kind = FrameworkKind::torchtitan;
-  torchtitan.forward_launch = kForwardLaunch;
-  torchtitan.backward_launch = kBackwardLaunch;
-  torchtitan.step_overhead = 10.0 * milliseconds;
+  torchtitan.forward_launch = kPyTorchForwardLaunch;
+  torchtitan.backward_launch = kPyTorchBackwardLaunch;
+  torchtitan.step_overhead = 3.0 * milliseconds;
+  torchtitan.flash_generation = 2;
+  // float(), log_softmax and nll_loss forward; their gradients and the cast back (torch.nn.functional.cross_entropy).
+  torchtitan.cross_entropy_read = 10;
+  torchtitan.cross_entropy_written = 8;
+  torchtitan.cross_entropy_backward_read = 8;
+  torchtitan.cross_entropy_backward_written = 6;
   torchtitan.fused_weight_gradient = false;
   torchtitan.fused_bias_dropout_add = false;
   torchtitan.tensor_backward_overlap = false;
@@ -60,6 +73,11 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   FrameworkSpec fsdp = torchtitan;
   fsdp.kind = FrameworkKind::fsdp;
   fsdp.gradient_reduce_bytes = 2;
+  fsdp.fused_cross_entropy = true;
+  fsdp.cross_entropy_read = 2;
+  fsdp.cross_entropy_written = 0;
+  fsdp.cross_entropy_backward_read = 2;
+  fsdp.cross_entropy_backward_written = 2;
   rows[3] = fsdp;
 
   // DeepSpeed ZeRO. Source: deepspeedai/DeepSpeed docs/_pages/config-json.md (reduce_bucket_size 5e8 bytes,
@@ -105,7 +123,11 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
     spec.attention_transposes = true;
     spec.overlap_param_gather = false;
     spec.pipeline_synchronises = true;
+    spec.forward_launch = kMegatronDeepSpeedLaunch;
+    spec.backward_launch = kMegatronDeepSpeedLaunch;
   }
+  // llm-foundry pinned flash-attn 1.0.x until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request 1023.
+  if (software.version.find("llm-foundry") != std::string::npos) spec.flash_generation = 1;
   if (precision == Precision::fp16 && spec.parameter_bytes == 2) {
     // fp16 runs of these frameworks keep 2-byte gradients and reduce them as they are; master weights and moments stay
     // fp32.

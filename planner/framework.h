@@ -19,9 +19,12 @@ struct FrameworkSpec {
   bool fused_bias_activation = true;  ///< bias + GeLU (or SwiGLU) in one kernel
   bool fused_bias_dropout_add = true;
   bool fused_softmax = true;          ///< scale + mask + softmax in one kernel (unfused attention)
-  bool fused_cross_entropy = false;   ///< one pass over the logits; otherwise Megatron's vocabulary-parallel steps
+  bool fused_cross_entropy = false;  ///< logits stay in 16 bits and turn into their gradient in place
+  double cross_entropy_read = 22, cross_entropy_written = 16;  ///< bytes per logit, forward
+  double cross_entropy_backward_read = 8, cross_entropy_backward_written = 6;
   bool fused_weight_gradient = true;  ///< weight gradient GEMMs add to fp32 main gradients
   bool attention_transposes = false;  ///< copies around attention ([s,b,h] <-> [b,h,s,d])
+  int flash_generation = 3;  ///< which FlashAttention its attention kernels match: 1, 2, or the GPU's best (3)
   // Host.
   Seconds forward_launch;   ///< host time per kernel launched from Python-driven forward code
   Seconds backward_launch;  ///< host time per kernel launched by the autograd engine

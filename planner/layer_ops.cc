@@ -85,14 +85,14 @@ class Builder {
     norm(norm_tokens_, false);
     gather_sequence();
     linear_forward(model_.hidden, vocabulary, false);
-    memory(MemoryOp::cross_entropy, false, tokens_, vocabulary);
+    cross_entropy(false, vocabulary);
     if (shape_.tensor > 1) {  // maximum, predicted logit, sum of exponentials: one fp32 number a token each
       for (int i = 0; i < 3; ++i) collective(CollectiveOp::all_reduce, static_cast<double>(tokens_) * 4 * bytes);
     }
   }
   void head_backward() {
     const std::int64_t vocabulary = vocabulary_per_rank(model_.vocab, shape_.tensor);
-    memory(MemoryOp::cross_entropy, true, tokens_, vocabulary);
+    cross_entropy(true, vocabulary);
     linear_backward(model_.hidden, vocabulary, Reduce::input);
     norm(norm_tokens_, true);
   }
@@ -120,6 +120,14 @@ class Builder {
 
   void norm(std::int64_t rows, bool backward) {
     memory(model_.norm == NormKind::rms ? MemoryOp::rms_norm : MemoryOp::layer_norm, backward, rows, model_.hidden);
+  }
+  /// All passes over the logits as one kernel with their bytes together.
+  void cross_entropy(bool backward, std::int64_t vocabulary) {
+    MemoryKernel k = memory_kernel(MemoryOp::cross_entropy, backward, tokens_, vocabulary, dtype_);
+    const double logits = static_cast<double>(tokens_) * static_cast<double>(vocabulary);
+    k.read = logits * (backward ? framework_.cross_entropy_backward_read : framework_.cross_entropy_read) * bytes;
+    k.written = logits * (backward ? framework_.cross_entropy_backward_written : framework_.cross_entropy_written) * bytes;
+    push(k);
   }
   void rope(bool backward) { memory(MemoryOp::rope, backward, tokens_, (heads_ + kv_heads_) * model_.head_dim); }
 
@@ -313,7 +321,10 @@ class Builder {
       memory(MemoryOp::scale, false, rows, cols);
       memory(MemoryOp::add, false, rows, cols);
     }
-    memory(framework_.fused_softmax ? MemoryOp::masked_softmax : MemoryOp::softmax, backward, rows, cols);
+    MemoryKernel k = memory_kernel(framework_.fused_softmax ? MemoryOp::masked_softmax : MemoryOp::softmax, backward, rows, cols, dtype_);
+    // The fused causal kernel reads only what lies below the diagonal. Source: NVIDIA/apex scaled_upper_triang_masked_softmax.h.
+    if (framework_.fused_softmax) k.read = 0.5 * k.read;
+    push(k);
     if (!framework_.fused_softmax && backward) memory(MemoryOp::scale, false, rows, cols);
   }
   void transposes(int count) {
