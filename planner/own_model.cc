@@ -193,11 +193,21 @@ void check_model(const SpecNode& node, const ModelSpec& m) {
   if (m.moe && moe_layer_count(m) == 0) node.fail("no layer is left for the experts after the dense ones");
   // In doubles first: whole numbers could overflow.
   const double hidden = static_cast<double>(m.hidden);
-  const double experts =
-      m.moe ? static_cast<double>(m.moe->experts) * static_cast<double>(m.moe->expert_ffn_hidden) : 0;
-  const double width = 3 * (static_cast<double>(m.ffn_hidden) + experts) +
-                       4 * static_cast<double>(m.heads) * static_cast<double>(m.head_dim);
-  const double total = static_cast<double>(m.layers) * hidden * width + 2 * hidden * static_cast<double>(m.vocab);
+  double width =
+      3 * static_cast<double>(m.ffn_hidden) + 4 * static_cast<double>(m.heads) * static_cast<double>(m.head_dim);
+  if (m.moe) {
+    width += 3 * static_cast<double>(m.moe->experts) * static_cast<double>(m.moe->expert_ffn_hidden) +
+             3 * static_cast<double>(m.moe->shared_expert_ffn_hidden);
+  }
+  double latent = 0;
+  if (m.mla) {
+    const MlaSpec& a = *m.mla;
+    const double per_head = static_cast<double>(a.qk_nope_head_dim + a.qk_rope_head_dim + a.v_head_dim);
+    latent = static_cast<double>(m.heads) * per_head * static_cast<double>(a.q_lora_rank + a.kv_lora_rank + m.hidden);
+  }
+  const double total = static_cast<double>(m.layers) * (hidden * width + latent) +
+                       2 * hidden * static_cast<double>(m.vocab + m.max_positions) +
+                       2 * static_cast<double>(m.mtp_layers) * hidden * hidden;
   constexpr double kMostParameters = 1e16;
   if (total > kMostParameters) {
     node.fail(

@@ -50,6 +50,21 @@ void check_positions(const SpecNode& training, std::int64_t sequence_length, Mod
   }
 }
 
+/// A step that takes more than a day at the full speed of every GPU is a slip of the pen.
+void check_size(const SpecNode& training, const Problem& problem) {
+  const Training& t = problem.training;
+  const double tokens = static_cast<double>(t.global_batch) * static_cast<double>(t.sequence_length);
+  FlopsPerSecond fastest;
+  for (const auto& rate : problem.cluster.gpu.peak) fastest = max(fastest, rate.value_or(FlopsPerSecond{}));
+  const Seconds step =
+      model_flops(problem.model, tokens, t.sequence_length) / (static_cast<double>(problem.cluster.gpus) * fastest);
+  constexpr Seconds kMost = 86400.0 * seconds;
+  if (step > kMost) {
+    training.fail(fmt::format("a step of {:.3g} tokens takes {:.3g} days at the peak of {} GPUs; expected at most one",
+                              tokens, step / kMost, problem.cluster.gpus));
+  }
+}
+
 void check_stage_layers(const SpecNode& at, const std::vector<std::int32_t>& stage_layers, std::int64_t layers) {
   if (stage_layers.empty()) return;
   const std::int64_t sum = std::accumulate(stage_layers.begin(), stage_layers.end(), std::int64_t{0});
@@ -77,6 +92,7 @@ Problem load_shared(const SpecNode& node, const Catalogue& catalogue) {
   if (const auto software = node.optional("software")) problem.software = read_software(*software);
   check_precision(training, problem.cluster.gpu, problem.training.precision);
   check_positions(training, problem.training.sequence_length, problem.model);
+  check_size(training, problem);
   problem.job_json = node.dump();
   return problem;
 }
