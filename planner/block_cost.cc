@@ -79,8 +79,9 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
 }
 
 /// Time of FlashAttention `generation` over that of the GPU's best kernels, which kernel_time knows.
-/// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as fast as 2 on Hopper
-/// forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as Hopper.
+/// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as
+/// fast as 2 on Hopper forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as
+/// Hopper.
 double flash_slowdown(const GpuSpec& gpu, int generation) {
   const bool hopper_or_later = gpu.compute_capability >= 90;
   double slowdown = 1;

@@ -3,13 +3,14 @@
 namespace foretrain {
 namespace {
 
-// Host cost of one operation of layer_ops (which stands for one to three launched kernels, with Python, dispatcher, autograd and allocator
-// around them). Megatron-DeepSpeed: where nothing but the host can set the pace (tensor 2-8, one sequence of 1,024 tokens, hidden 1,024), vTrain's
-// single-node runs take 3.3-3.7 ms per layer and micro-batch for forward, recomputation and backward together, whatever the GPU's share of the
-// work; a layer has 19 operations forward and 46 backward with recomputation.
+// Host cost of one operation of layer_ops (which stands for one to three launched kernels, with Python, dispatcher,
+// autograd and allocator around them). Megatron-DeepSpeed: where nothing but the host can set the pace (tensor 2-8, one
+// sequence of 1,024 tokens, hidden 1,024), vTrain's single-node runs take 3.3-3.7 ms per layer and micro-batch for
+// forward, recomputation and backward together, whatever the GPU's share of the work; a layer has 19 operations forward
+// and 46 backward with recomputation.
 constexpr Seconds kMegatronDeepSpeedLaunch = 53.0 * microseconds;
-// Later frameworks launch fewer, larger kernels per operation. Assumed: half of that for Megatron-Core's modules, and one third for plain PyTorch modules
-// whose backward pass autograd drives from C++; no launch-bound measurement yet.
+// Later frameworks launch fewer, larger kernels per operation. Assumed: half of that for Megatron-Core's modules, and
+// one third for plain PyTorch modules whose backward pass autograd drives from C++; no launch-bound measurement yet.
 constexpr Seconds kMegatronCoreLaunch = 27.0 * microseconds;
 constexpr Seconds kPyTorchForwardLaunch = 20.0 * microseconds;
 constexpr Seconds kPyTorchBackwardLaunch = 15.0 * microseconds;
@@ -126,7 +127,8 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
     spec.forward_launch = kMegatronDeepSpeedLaunch;
     spec.backward_launch = kMegatronDeepSpeedLaunch;
   }
-  // llm-foundry pinned flash-attn 1.0.x until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request 1023.
+  // llm-foundry pinned flash-attn 1.0.x until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request
+  // 1023.
   if (software.version.find("llm-foundry") != std::string::npos) spec.flash_generation = 1;
   if (precision == Precision::fp16 && spec.parameter_bytes == 2) {
     // fp16 runs of these frameworks keep 2-byte gradients and reduce them as they are; master weights and moments stay

@@ -126,7 +126,8 @@ class Builder {
     MemoryKernel k = memory_kernel(MemoryOp::cross_entropy, backward, tokens_, vocabulary, dtype_);
     const double logits = static_cast<double>(tokens_) * static_cast<double>(vocabulary);
     k.read = logits * (backward ? framework_.cross_entropy_backward_read : framework_.cross_entropy_read) * bytes;
-    k.written = logits * (backward ? framework_.cross_entropy_backward_written : framework_.cross_entropy_written) * bytes;
+    k.written =
+        logits * (backward ? framework_.cross_entropy_backward_written : framework_.cross_entropy_written) * bytes;
     push(k);
   }
   void rope(bool backward) { memory(MemoryOp::rope, backward, tokens_, (heads_ + kv_heads_) * model_.head_dim); }
@@ -321,8 +322,10 @@ class Builder {
       memory(MemoryOp::scale, false, rows, cols);
       memory(MemoryOp::add, false, rows, cols);
     }
-    MemoryKernel k = memory_kernel(framework_.fused_softmax ? MemoryOp::masked_softmax : MemoryOp::softmax, backward, rows, cols, dtype_);
-    // The fused causal kernel reads only what lies below the diagonal. Source: NVIDIA/apex scaled_upper_triang_masked_softmax.h.
+    MemoryKernel k = memory_kernel(framework_.fused_softmax ? MemoryOp::masked_softmax : MemoryOp::softmax, backward,
+                                   rows, cols, dtype_);
+    // The fused causal kernel reads only what lies below the diagonal. Source: NVIDIA/apex
+    // scaled_upper_triang_masked_softmax.h.
     if (framework_.fused_softmax) k.read = 0.5 * k.read;
     push(k);
     if (!framework_.fused_softmax && backward) memory(MemoryOp::scale, false, rows, cols);

@@ -275,6 +275,10 @@ class Lowering {
   TaskId add_block(const StageLanes& lanes, const BlockCost& block, sim::LabelId label, PassTasks& t,
                    const sim::Pass& pass, std::int32_t part) {
     const Picoseconds lead = block.alone - block.gpu;
+    if (synchronises() && owed_host_.count > 0) {  // launched before the host waits for the next message
+      g_.add_task({.lane = lanes.host, .label = host_label_, .duration = owed_host_});
+      owed_host_ = {};
+    }
     const TaskId host = g_.add_task({.lane = lanes.host, .label = host_label_, .duration = owed_host_ + lead});
     owed_host_ = block.host - lead;
     FORETRAIN_CHECK(owed_host_.count >= 0);
@@ -372,16 +376,16 @@ class Lowering {
   }
 
   void finish_step() {
+    // A lane of its own without a wait label: who waits here waits for what the last stage to arrive was doing.
+    const sim::LaneId joint = g_.add_lane({.name = "all stages", .device = 0, .kind = sim::LaneKind::communication});
     TaskId embedding = kNone;
     if (costs_.embedding_reduce.count > 0) {
-      embedding =
-          g_.add_task({.lane = step_.lanes.front().data, .label = data_label_, .duration = costs_.embedding_reduce});
+      embedding = g_.add_task({.lane = joint, .label = data_label_, .duration = costs_.embedding_reduce});
       depend_on_gradients(gradients_ready_.front(), embedding);
       depend_on_gradients(gradients_ready_.back(), embedding);
     }
     // Every stage's optimizer waits for the norm of all gradients.
-    const TaskId norm =
-        g_.add_task({.lane = step_.lanes.front().data, .label = data_label_, .duration = costs_.norm_reduce});
+    const TaskId norm = g_.add_task({.lane = joint, .label = data_label_, .duration = costs_.norm_reduce});
     for (const Ready& r : gradients_ready_) depend_on_gradients(r, norm);
     if (embedding != kNone) g_.add_dependency(embedding, norm);
     for (std::int32_t s = 0; s < plan_.pipeline; ++s) {
