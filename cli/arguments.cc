@@ -1,0 +1,265 @@
+#include "cli/arguments.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/spec_error.h"
+#include "base/text.h"
+#include "cli/choices.h"
+#include "cli/output.h"
+#include "cli/subcommands.h"
+
+namespace foretrain::cli {
+namespace {
+
+/// CLI11 2.1 has an overload for descriptions in `const char*` that two literals make ambiguous: texts are strings.
+using Text = std::string;
+
+void add_format(CLI::App& app, Format& format) {
+  static constexpr std::array<std::string_view, 2> names = {"text", "json"};
+  const auto set = [&format](const std::string& word) {
+    format = static_cast<Format>(choose(word, names, "--format", "format"));
+  };
+  app.add_option_function<std::string>("--format", set, Text("how results are written"))->type_name("text|json");
+}
+
+void add_job(CLI::App& app, JobOptions& job, const Text& what) {
+  app.add_option("JOB", job.file, what)->required();
+  app.add_option("--set", job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+}
+
+void add_count(CLI::App& app, const Text& flag, std::int32_t& count, std::int32_t least, const Text& what) {
+  app.add_option(flag, count, what)->check(CLI::Range(least, 1'000'000));
+}
+
+void add_size(CLI::App& app, const Text& flag, std::int64_t& size, const Text& what) {
+  app.add_option(flag, size, what)->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+}
+
+/// Options live as long as the action that reads them.
+template <typename Options>
+Action action_of(std::shared_ptr<Options> options, int (*run)(const Options&)) {
+  return [options = std::move(options), run] { return run(*options); };
+}
+
+Action add_plan(CLI::App& app) {
+  auto o = std::make_shared<PlanOptions>();
+  add_job(app, o->job, "the job's file");
+  add_count(app, "--top", o->top, 1, "how many plans to show and keep");
+  add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
+  app.add_option("-o,--output", o->output, Text("write the plans to this file"));
+  app.add_option("--trace", o->trace, Text("write the best plan's timeline to this file (Perfetto, chrome://tracing)"));
+  add_format(app, o->format);
+  return action_of(o, plan);
+}
+
+Action add_simulate(CLI::App& app) {
+  auto o = std::make_shared<SimulateOptions>();
+  add_job(app, o->job, "a job with a plan, or a plan file");
+  add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
+  app.add_option("-o,--output", o->output, Text("write the result to this file"));
+  app.add_option("--trace", o->trace, Text("write the timeline to this file (Perfetto, chrome://tracing)"));
+  add_format(app, o->format);
+  return action_of(o, simulate);
+}
+
+Action add_memory(CLI::App& app) {
+  auto o = std::make_shared<MemoryOptions>();
+  add_job(app, o->job, "a job with a plan, or a plan file");
+  add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
+  add_format(app, o->format);
+  return action_of(o, memory);
+}
+
+Action add_explain(CLI::App& app) {
+  auto o = std::make_shared<ExplainOptions>();
+  app.add_option("PLANS", o->file, Text("a plan file"))->required();
+  add_count(app, "--plan", o->plan, 1, "the plan to explain");
+  add_count(app, "--against", o->against, 1, "the plan to set beside it");
+  add_format(app, o->format);
+  return action_of(o, explain);
+}
+
+Action add_model(CLI::App& app) {
+  auto o = std::make_shared<ModelOptions>();
+  app.add_option("CONFIG", o->model, Text("a config.json, or a model's name"))->required();
+  add_size(app, "--sequence", o->sequence_length, "tokens in a sequence, for FLOPs per token");
+  add_format(app, o->format);
+  return action_of(o, model);
+}
+
+Action add_collective(CLI::App& app) {
+  auto o = std::make_shared<CollectiveOptions>();
+  app.add_option("OP", o->op, Text("all_reduce, all_gather, ... (foretrain list collectives)"))->required();
+  app.add_option("--cluster", o->cluster, Text("a cluster or node by name, a file, or JSON"))->required();
+  add_size(app, "--ranks", o->ranks, "GPUs that take part; all of the cluster when left out");
+  add_size(app, "--ranks-per-node", o->ranks_per_node, "of these in one NVLink domain; as many as fit when left out");
+  add_size(app, "--groups", o->groups_sharing_nics, "equal groups that share the nodes' NICs at the same time");
+  app.add_option("--bytes", o->sizes, Text("sizes as nccl-tests counts them: 1MiB,1GiB"))->required();
+  app.add_option("--algorithm", o->algorithm, Text("force one, as NCCL_ALGO does"));
+  app.add_option("--protocol", o->protocol, Text("force one, as NCCL_PROTO does"));
+  add_format(app, o->format);
+  return action_of(o, collective);
+}
+
+Action add_kernel(CLI::App& app) {
+  auto o = std::make_shared<KernelOptions>();
+  app.add_option("KIND", o->kind, Text("gemm, attention, rms_norm, ... (foretrain list kernels)"))->required();
+  app.add_option("--gpu", o->gpu, Text("a GPU by name"))->required();
+  app.add_option("--dtype", o->dtype, Text("bf16, fp16, fp8, fp4, tf32 or fp32"));
+  add_size(app, "--m", o->m, "gemm: rows of the result");
+  add_size(app, "--n", o->n, "gemm: columns of the result");
+  add_size(app, "--k", o->k, "gemm: inner dimension");
+  app.add_option("--layout", o->layout, Text("gemm: tn, nn or nt"));
+  add_size(app, "--batch", o->batch, "gemm: how many; attention: sequences");
+  add_size(app, "--seq-q", o->seq_q, "attention: queries");
+  add_size(app, "--seq-kv", o->seq_kv, "attention: keys; as many as queries when left out");
+  add_size(app, "--heads-q", o->heads_q, "attention: query heads");
+  add_size(app, "--heads-kv", o->heads_kv, "attention: key heads; as many as query heads when left out");
+  add_size(app, "--head-dim", o->head_dim, "attention: width of a head");
+  app.add_flag("--not-causal", o->not_causal, Text("attention: every query sees every key"));
+  app.add_flag("--backward", o->backward, Text("attention and memory kernels: the backward pass"));
+  add_size(app, "--rows", o->rows, "memory kernels: rows");
+  add_size(app, "--cols", o->cols, "memory kernels: columns");
+  add_format(app, o->format);
+  return action_of(o, kernel);
+}
+
+Action add_compare(CLI::App& app) {
+  auto o = std::make_shared<CompareOptions>();
+  app.add_option("FILE", o->files, Text("files of runs, kernels (CSV) or collectives (JSON)"));
+  app.add_flag("--rows", o->rows, Text("show every row, not only sums"));
+  app.add_option("--fail-above", o->fail_above, Text("exit 1 when the mean error of any quantity is above this: 0.12"))
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--accuracy", o->accuracy,
+                 Text("write ACCURACY.md and its figures for the published measurements "
+                      "into this folder"));
+  add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
+  add_format(app, o->format);
+  return action_of(o, compare);
+}
+
+Action add_list(CLI::App& app) {
+  auto o = std::make_shared<ListOptions>();
+  app.add_option("WHAT", o->what, Text("gpus, nodes, clusters, models, ...; leave out to see all"));
+  app.add_option("NAME", o->name, Text("one of them, with every number and its source"));
+  add_format(app, o->format);
+  return action_of(o, list);
+}
+
+/// One row a subcommand: help, errors and parsing walk this table.
+struct Subcommand {
+  std::string_view name, summary, example;
+  Action (*add_options)(CLI::App&);
+};
+constexpr std::array kSubcommands = {
+    Subcommand{"plan", "search all plans of a job and rank them", "foretrain plan job.json -o plan.json", add_plan},
+    Subcommand{"simulate", "predict one plan", "foretrain simulate job.json --trace step.json", add_simulate},
+    Subcommand{"memory", "what lies in each stage's memory", "foretrain memory job.json --set plan.recompute=full",
+               add_memory},
+    Subcommand{"explain", "why one plan is faster than another", "foretrain explain plan.json --against 3",
+               add_explain},
+    Subcommand{"model", "parameters, FLOPs and shapes of a model", "foretrain model llama-3.1-70b", add_model},
+    Subcommand{"collective", "time of a collective",
+               "foretrain collective all_reduce --cluster dgx-h100 --ranks 16 --bytes 1MiB,1GiB", add_collective},
+    Subcommand{"kernel", "time of a GPU kernel",
+               "foretrain kernel gemm --gpu h100-sxm5-80gb --m 8192 --n 8192 --k 8192", add_kernel},
+    Subcommand{"compare", "predicted against measured", "foretrain compare runs.json --rows", add_compare},
+    Subcommand{"list", "what the catalogue holds, with sources", "foretrain list gpus", add_list},
+};
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
+  const std::string nearest = nearest_name(word, known);
+  return nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest);
+}
+
+/// The first word that is no option must name a subcommand.
+void check_subcommand(int argc, const char* const* argv) {
+  if (argc < 2) throw SpecError("no command given", "foretrain --help lists them");
+  const std::string_view word = argv[1];
+  if (word.substr(0, 1) == "-") return;
+  std::vector<std::string> known;
+  for (const Subcommand& row : kSubcommands) known.emplace_back(row.name);
+  if (std::find(known.begin(), known.end(), word) != known.end()) return;
+  throw SpecError(fmt::format("unknown command {}", in_quotes(word)),
+                  fmt::format("known: {}{}", fmt::join(known, ", "), did_you_mean(word, known)));
+}
+
+/// What CLI11 did not recognise, with the nearest option of the subcommand.
+void check_extras(const CLI::App& app) {
+  const std::vector<std::string> extras = app.remaining(true);
+  if (extras.empty()) return;
+  const std::string word = extras.front().substr(0, extras.front().find('='));
+  if (word.substr(0, 1) != "-") throw SpecError(app.get_name(), "one argument too many: " + in_quotes(word));
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  throw SpecError(app.get_name(), fmt::format("unknown option {}{}", in_quotes(word), did_you_mean(word, known)));
+}
+
+Action show(std::string text) {
+  return [text = std::move(text)] {
+    print(text);
+    return kDone;
+  };
+}
+
+}  // namespace
+
+Action parse_arguments(int argc, const char* const* argv) {
+  check_subcommand(argc, argv);
+  CLI::App app("Foretrain: know how your training run will go before it starts.", "foretrain");
+  const Text version = "foretrain " FORETRAIN_VERSION;
+  app.set_version_flag("--version", version);
+  app.allow_extras();
+  std::string examples = "Examples:\n";
+  std::vector<std::pair<CLI::App*, Action>> actions;
+  for (const Subcommand& row : kSubcommands) {
+    CLI::App* sub = app.add_subcommand(std::string(row.name), std::string(row.summary));
+    sub->allow_extras();
+    sub->footer(fmt::format("Example:\n  {}\n", row.example));
+    actions.emplace_back(sub, row.add_options(*sub));
+    examples += fmt::format("  {}\n", row.example);
+  }
+  examples += "\nExit codes: 0 done; 1 no plan fits; 2 input to fix; 3 the machine failed.\n";
+  app.footer(examples);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    for (const auto& entry : actions)
+      if (entry.first->parsed()) return show(entry.first->help("foretrain"));
+    return show(app.help());
+  } catch (const CLI::CallForVersion&) {
+    return show(version + "\n");
+  } catch (const CLI::ParseError& error) {
+    for (const auto& entry : actions) {
+      if (!entry.first->parsed()) continue;
+      check_extras(*entry.first);
+      throw SpecError(entry.first->get_name(), one_line(error.what()));
+    }
+    throw SpecError("command line", one_line(error.what()));
+  }
+  for (const auto& entry : actions) {
+    if (!entry.first->parsed()) continue;
+    check_extras(*entry.first);
+    return entry.second;
+  }
+  throw SpecError("command line", "unknown option " + in_quotes(argv[1]) + "; foretrain --help lists what there is");
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,128 @@
+/// `foretrain collective`: how long a collective takes, as nccl-tests would print it.
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/spec_node.h"
+#include "base/text.h"
+#include "cli/choices.h"
+#include "cli/output.h"
+#include "cli/subcommands.h"
+#include "hwmodels/catalogue.h"
+#include "hwmodels/collective_time.h"
+
+namespace foretrain::cli {
+namespace {
+
+/// A cluster by name, file or JSON. A single node by name grows to as many as hold `ranks`.
+ClusterSpec read_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks) {
+  const std::string where = "--cluster";
+  const bool json = !text.empty() && text.front() == '{';
+  const bool file = text.size() > 5 && text.substr(text.size() - 5) == ".json" && std::filesystem::exists(text);
+  ClusterSpec cluster = catalogue.cluster(json   ? SpecNode::parse(text, where)
+                                          : file ? SpecNode::read_file(text)
+                                                 : SpecNode::parse(in_quotes(text), where));
+  const bool one_node = cluster.gpus == cluster.node.gpus_per_node && !json && !file;
+  if (ranks > cluster.gpus && one_node) cluster.gpus = round_up(ranks, cluster.node.gpus_per_node);
+  if (ranks > cluster.gpus)
+    throw SpecError("--ranks", fmt::format("{} ranks do not fit on the {} GPUs of the cluster", ranks, cluster.gpus));
+  return cluster;
+}
+
+GroupLayout read_layout(const CollectiveOptions& options, const ClusterSpec& cluster) {
+  GroupLayout layout;
+  layout.ranks = options.ranks > 0 ? options.ranks : cluster.gpus;
+  const std::int64_t domain = std::max(cluster.nvlink_domain, cluster.node.gpus_per_node);
+  layout.ranks_per_node = options.ranks_per_node > 0 ? options.ranks_per_node : std::min(layout.ranks, domain);
+  layout.groups_sharing_nics = options.groups_sharing_nics;
+  if (layout.ranks_per_node > domain)
+    throw SpecError("--ranks-per-node", fmt::format("at most {} GPUs share an NVLink domain", domain));
+  if (layout.ranks % layout.ranks_per_node != 0)
+    throw SpecError("--ranks-per-node", fmt::format("{} ranks do not divide by {}: all nodes hold equally many",
+                                                    layout.ranks, layout.ranks_per_node));
+  return layout;
+}
+
+CollectiveChoice read_choice(const CollectiveOptions& options) {
+  CollectiveChoice choice;
+  if (!options.algorithm.empty())
+    choice.algorithm =
+        static_cast<NcclAlgorithm>(choose(options.algorithm, kAlgorithmNames, "--algorithm", "algorithm"));
+  if (!options.protocol.empty())
+    choice.protocol = static_cast<NcclProtocol>(choose(options.protocol, kProtocolNames, "--protocol", "protocol"));
+  return choice;
+}
+
+struct Row {
+  Bytes size;
+  CollectiveTime predicted;
+  BytesPerSecond algorithm_bandwidth, bus_bandwidth;
+};
+
+nlohmann::ordered_json to_json(const Row& row) {
+  const CollectiveTime& t = row.predicted;
+  return {{"bytes", row.size.base()},
+          {"seconds", t.time.base()},
+          {"algorithm_bandwidth_bytes_per_second", row.algorithm_bandwidth.base()},
+          {"bus_bandwidth_bytes_per_second", row.bus_bandwidth.base()},
+          {"algorithm", kAlgorithmNames[static_cast<std::size_t>(t.algorithm)]},
+          {"protocol", kProtocolNames[static_cast<std::size_t>(t.protocol)]},
+          {"latency_seconds", t.latency.base()},
+          {"network_bytes_per_gpu", t.network_bytes_per_gpu.base()},
+          {"scale_up_bytes_per_gpu", t.scale_up_bytes_per_gpu.base()}};
+}
+
+std::string text_of(const std::vector<Row>& rows) {
+  TextTable table{{"size", "time", "algbw", "busbw", "algorithm", "protocol", "latency"}, {}, {true, true, true, true}};
+  for (const Row& row : rows) {
+    const CollectiveTime& t = row.predicted;
+    table.rows.push_back({to_text(row.size), to_text(t.time), to_text(row.algorithm_bandwidth),
+                          to_text(row.bus_bandwidth),
+                          std::string(kAlgorithmNames[static_cast<std::size_t>(t.algorithm)]),
+                          std::string(kProtocolNames[static_cast<std::size_t>(t.protocol)]), to_text(t.latency)});
+  }
+  return to_text(table);
+}
+
+}  // namespace
+
+int collective(const CollectiveOptions& options) {
+  const auto op = static_cast<CollectiveOp>(choose(options.op, kCollectiveNames, "OP", "collective"));
+  const Catalogue catalogue = Catalogue::load();
+  const ClusterSpec cluster = read_cluster(catalogue, options.cluster, options.ranks);
+  const GroupLayout layout = read_layout(options, cluster);
+  const CollectiveChoice choice = read_choice(options);
+  std::vector<Row> rows;
+  for (const std::string& text : split_at_commas(options.sizes)) {
+    const Bytes size = parse_bytes(text, "--bytes");
+    if (size.base() < 1) throw SpecError("--bytes", "at least 1 B; got " + in_quotes(text));
+    Row row{size, collective_time(op, size, layout, cluster, choice), {}, {}};
+    if (row.predicted.time.base() > 0) {
+      row.algorithm_bandwidth = size / row.predicted.time;
+      row.bus_bandwidth = bus_factor(op, layout.ranks) * row.algorithm_bandwidth;
+    }
+    rows.push_back(row);
+  }
+  const std::string_view name = kCollectiveNames[static_cast<std::size_t>(op)];
+  if (options.format == Format::text) {
+    print(fmt::format("{} on {} GPUs of {}, {} to an NVLink domain\n\n{}", name, layout.ranks, cluster.gpu.name,
+                      layout.ranks_per_node, text_of(rows)));
+    return kDone;
+  }
+  nlohmann::ordered_json document = {{"op", name},
+                                     {"gpu", cluster.gpu.name},
+                                     {"ranks", layout.ranks},
+                                     {"ranks_per_node", layout.ranks_per_node},
+                                     {"groups_sharing_nics", layout.groups_sharing_nics},
+                                     {"rows", nlohmann::ordered_json::array()}};
+  for (const Row& row : rows) document["rows"].push_back(to_json(row));
+  print(document.dump(2) + "\n");
+  return kDone;
+}
+
+}  // namespace foretrain::cli

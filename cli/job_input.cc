@@ -1,0 +1,54 @@
+#include "cli/job_input.h"
+
+#include <filesystem>
+#include <string_view>
+
+#include "base/text.h"
+#include "planner/plan_file.h"
+
+namespace foretrain::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+SpecNode with_overrides(SpecNode job, const std::vector<std::string>& overrides) {
+  for (const std::string& text : overrides) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw SpecError("--set", "expected path.to.key=value; got " + in_quotes(text));
+    job = with_override(job, std::string_view(text).substr(0, equals), std::string_view(text).substr(equals + 1));
+  }
+  return job;
+}
+
+/// The file that `value` names, where it does and there is one; a folder stands for its config.json.
+fs::path file_named_by(const SpecNode& value) {
+  if (!value.is_string()) return {};
+  const std::string text = value.as_string();
+  if (text.find('/') == std::string::npos && !text.ends_with(".json")) return {};
+  fs::path path = fs::path(value.file()).parent_path() / text;
+  std::error_code error;
+  if (fs::is_directory(path, error)) path /= "config.json";
+  return fs::is_regular_file(path, error) ? path : fs::path();
+}
+
+}  // namespace
+
+SpecNode read_job(const JobOptions& options, std::int32_t number) {
+  const SpecNode file = SpecNode::read_file(options.file);
+  if (is_plan_file(file)) return with_overrides(job_with_plan(file, number), options.overrides);
+  if (number != 1) throw SpecError(options.file, "--plan takes a plan file; this is a job, which has one plan");
+  return with_overrides(file, options.overrides);
+}
+
+std::string self_contained(const SpecNode& job) {
+  SpecNode whole = job;
+  for (const char* key : {"model", "cluster"}) {
+    if (!whole.has(key)) continue;
+    const fs::path path = file_named_by(whole.required(key));
+    if (!path.empty()) whole = with_override(whole, key, SpecNode::read_file(path.string()).dump());
+  }
+  return whole.dump();
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,75 @@
+/// `foretrain plan`: searches all plans of a job and ranks them.
+#include <atomic>
+#include <csignal>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/job_input.h"
+#include "cli/nearest_miss.h"
+#include "cli/output.h"
+#include "cli/plan_text.h"
+#include "cli/progress.h"
+#include "cli/subcommands.h"
+#include "cli/trace.h"
+#include "hwmodels/catalogue.h"
+#include "planner/plan_file.h"
+#include "planner/search.h"
+
+namespace foretrain::cli {
+namespace {
+
+std::atomic<bool> stop_asked = false;  // set by Ctrl-C: show the best plans so far
+
+SearchResult search_with_progress(const Problem& problem, const PlanOptions& options) {
+  Progress progress("searching");
+  SearchOptions search_options;
+  search_options.top = options.top;
+  search_options.threads = options.threads;
+  search_options.stop = &stop_asked;
+  search_options.progress = [&](std::int64_t done, std::int64_t of) { progress.show(done, of); };
+  const auto previous = std::signal(SIGINT, [](int) { stop_asked = true; });
+  SearchResult result = search(problem, search_options);
+  std::signal(SIGINT, previous);
+  progress.finish();
+  return result;
+}
+
+std::string found_text(const Problem& problem, const SearchResult& result) {
+  const PlanReport& best = result.plans.front();
+  std::string text = describe(problem) + "\n";
+  text += fmt::format("Best of {}: {}. A step takes {}, {:.0f} tokens/s/GPU, MFU {:.1f} %; {} of {} are used.\n\n",
+                      result.considered, to_text(best.plan), step_text(best.step), best.tokens_per_second_per_gpu,
+                      100 * best.mfu, to_text(best.peak_memory), to_text(best.memory_limit));
+  text += ranking(result) + "\n" + time_table(best) + "\nMemory of plan 1, GiB:\n" + memory_table(best) + "\n";
+  text += counts(result);
+  if (result.stopped_early) text += "Stopped early: better plans may be left.\n";
+  return text;
+}
+
+}  // namespace
+
+int plan(const PlanOptions& options) {
+  const Catalogue catalogue = Catalogue::load();
+  const SpecNode job = read_job(options.job, 1);
+  const Problem problem = load_problem(job, catalogue);
+  if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
+  const SearchResult result = search_with_progress(problem, options);
+  const std::string document = options.output.empty() && options.format == Format::text
+                                   ? std::string()
+                                   : plan_file_text(self_contained(job), result, FORETRAIN_VERSION);
+  if (!options.output.empty()) write_file(options.output, document);
+  if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
+  if (options.format == Format::json) {
+    print(document);
+  } else if (result.plans.empty()) {
+    print(describe(problem) + "\nNo plan fits.\n" + counts(result) + nearest_miss_text(problem, result));
+  } else {
+    print(found_text(problem, result));
+  }
+  return result.plans.empty() ? kNothingFits : kDone;
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,84 @@
+#include "cli/plan_text.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace foretrain::cli {
+namespace {
+
+std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+
+std::string gibibytes(double count) { return fmt::format("{:.2f}", count / GiB.base()); }
+
+}  // namespace
+
+std::string step_text(Seconds step) {
+  if (step >= 1 * seconds) return fmt::format("{:.3f} s", step.base());
+  return fmt::format("{:.2f} ms", step / milliseconds);
+}
+
+std::string describe(const Problem& p) {
+  const ParameterCount parameters = count_parameters(p.model);
+  return fmt::format("{} ({:.2f} B parameters) on {} {}, {} sequences of {} tokens a step, {}", p.model.name,
+                     static_cast<double>(parameters.total) / 1e9, p.cluster.gpus, p.cluster.gpu.name,
+                     p.training.global_batch, p.training.sequence_length,
+                     kPrecisionNames[static_cast<std::size_t>(p.training.precision)]);
+}
+
+std::string ranking(const SearchResult& result) {
+  TextTable table{{"#", "plan", "step", "tokens/s/GPU", "MFU", "peak memory", "headroom"},
+                  {},
+                  {true, false, true, true, true, true, true}};
+  for (std::size_t i = 0; i < result.plans.size(); ++i) {
+    const PlanReport& r = result.plans[i];
+    table.rows.push_back({fmt::format("{}", i + 1), to_text(r.plan), step_text(r.step),
+                          fmt::format("{:.0f}", r.tokens_per_second_per_gpu), percent(r.mfu),
+                          gibibytes(r.peak_memory.base()) + " GiB",
+                          gibibytes((r.memory_limit - r.peak_memory).base()) + " GiB"});
+  }
+  return to_text(table);
+}
+
+std::string time_table(const PlanReport& report) {
+  TextTable table{{"where the time goes", "time", "share"}, {}, {false, true, true}};
+  for (const TimePart& part : report.time) {
+    if (part.time.base() == 0) continue;
+    table.rows.push_back({part.name, step_text(part.time), percent(part.time / report.step)});
+  }
+  table.rows.push_back({"step", step_text(report.step), percent(1)});
+  return to_text(table);
+}
+
+std::string memory_table(const PlanReport& report) {
+  TextTable table{{"stage", "layers"}, {}, {}};
+  std::vector<std::size_t> labels;  // those that any stage has
+  for (std::size_t i = 0; i < kMemoryLabelNames.size(); ++i) {
+    const auto has = [&](const MemoryAnatomy& stage) { return stage.by_label[i] != 0; };
+    if (std::none_of(report.stages.begin(), report.stages.end(), has)) continue;
+    labels.push_back(i);
+    table.header.emplace_back(kMemoryLabelNames[i]);
+  }
+  table.header.insert(table.header.end(), {"total GiB", "left"});
+  table.right.assign(table.header.size(), true);
+  for (const MemoryAnatomy& stage : report.stages) {
+    std::vector<std::string> row = {fmt::format("{}", stage.stage), fmt::format("{}", stage.layers)};
+    for (const std::size_t i : labels) row.push_back(gibibytes(static_cast<double>(stage.by_label[i])));
+    row.push_back(gibibytes(static_cast<double>(stage.total)));
+    row.push_back(gibibytes(report.memory_limit.base() - static_cast<double>(stage.total)));
+    table.rows.push_back(std::move(row));
+  }
+  return to_text(table);
+}
+
+std::string counts(const SearchResult& result) {
+  std::string text = fmt::format("{} plans considered:", result.considered);
+  for (std::size_t i = 0; i < kRejectionNames.size(); ++i)
+    if (result.rejected[i] > 0) text += fmt::format(" {} refused for {},", result.rejected[i], kRejectionNames[i]);
+  return text + fmt::format(" {} cut by bound, {} simulated\n", result.cut_by_bound, result.simulated);
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,30 @@
+/// Plans and what was predicted for them, as text for people.
+#pragma once
+
+#include <string>
+
+#include "planner/problem.h"
+#include "planner/report.h"
+#include "planner/search.h"
+
+namespace foretrain::cli {
+
+/// "llama-3.1-70b (70.6 B parameters) on 256 h100-sxm5-80gb, 1024 sequences of 8192 tokens a step, bf16".
+std::string describe(const Problem& problem);
+
+/// The ranked plans, one a row.
+std::string ranking(const SearchResult& result);
+
+/// Where a step's time goes: label, time, share of the step.
+std::string time_table(const PlanReport& report);
+
+/// One row a pipeline stage, one column a label that any stage has; then what is left.
+std::string memory_table(const PlanReport& report);
+
+/// "81920 plans: 51234 refused for memory, ..., 9000 cut by bound, 1575 simulated".
+std::string counts(const SearchResult& result);
+
+/// Seconds to the precision that people compare plans with: "12.345 s".
+std::string step_text(Seconds step);
+
+}  // namespace foretrain::cli

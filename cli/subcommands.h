@@ -1,0 +1,100 @@
+/// The subcommands: what each is told, and the function that does it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace foretrain::cli {
+
+/// Exit codes of the program.
+inline constexpr int kDone = 0;           ///< it worked
+inline constexpr int kNothingFits = 1;    ///< no plan fits, or a comparison is worse than --fail-above allows
+inline constexpr int kBadInput = 2;       ///< something that the user can fix
+inline constexpr int kMachineFailed = 3;  ///< disk, driver, device
+
+enum class Format { text, json };
+
+struct JobOptions {
+  std::string file;                    ///< a job, or a plan file where one is taken
+  std::vector<std::string> overrides;  ///< "path.to.key=value"
+};
+
+struct PlanOptions {
+  JobOptions job;
+  std::int32_t top = 10;
+  std::int32_t threads = 0;   ///< 0 = all cores
+  std::string output, trace;  ///< files; "" = none
+  Format format = Format::text;
+};
+
+struct SimulateOptions {
+  JobOptions job;
+  std::int32_t plan = 1;  ///< which plan of a plan file
+  std::string output, trace;
+  Format format = Format::text;
+};
+
+struct MemoryOptions {
+  JobOptions job;
+  std::int32_t plan = 1;
+  Format format = Format::text;
+};
+
+struct ExplainOptions {
+  std::string file;
+  std::int32_t plan = 1, against = 2;
+  Format format = Format::text;
+};
+
+struct ModelOptions {
+  std::string model;
+  std::int64_t sequence_length = 8192;
+  Format format = Format::text;
+};
+
+struct CollectiveOptions {
+  std::string op, cluster, sizes;
+  std::int64_t ranks = 0;           ///< 0 = all GPUs of the cluster
+  std::int64_t ranks_per_node = 0;  ///< 0 = as many as fit
+  std::int64_t groups_sharing_nics = 1;
+  std::string algorithm, protocol;  ///< "" = as NCCL chooses
+  Format format = Format::text;
+};
+
+struct KernelOptions {
+  std::string kind, gpu;
+  std::string dtype = "bf16", layout = "tn";
+  std::int64_t m = 0, n = 0, k = 0, batch = 1;
+  std::int64_t seq_q = 0, seq_kv = 0, heads_q = 0, heads_kv = 0, head_dim = 128;
+  std::int64_t rows = 0, cols = 0;
+  bool not_causal = false, backward = false;
+  Format format = Format::text;
+};
+
+struct CompareOptions {
+  std::vector<std::string> files;
+  std::string accuracy;    ///< folder in which ACCURACY.md and accuracy/*.svg are written; "" = none
+  double fail_above = -1;  ///< largest MAPE allowed, as a fraction; < 0 = any
+  std::int32_t threads = 0;
+  bool rows = false;
+  Format format = Format::text;
+};
+
+struct ListOptions {
+  std::string what, name;
+  Format format = Format::text;
+};
+
+/// Each does one subcommand and gives the exit code. Results go to stdout. Throws SpecError and MachineError.
+int plan(const PlanOptions&);
+int simulate(const SimulateOptions&);
+int memory(const MemoryOptions&);
+int explain(const ExplainOptions&);
+int model(const ModelOptions&);
+int collective(const CollectiveOptions&);
+int kernel(const KernelOptions&);
+int compare(const CompareOptions&);
+int list(const ListOptions&);
+
+}  // namespace foretrain::cli

@@ -1,0 +1,32 @@
+/// docs/ACCURACY.md and its figures: predicted against measured, for every published measurement that ships with the
+/// program.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "validate/comparison.h"
+
+namespace foretrain {
+
+/// One file of measurements and what became of its rows.
+struct MeasuredFile {
+  std::string name;  ///< for headings: "vTrain, multi-node"
+  std::string stem;  ///< for file names: "vtrain-multi-node"
+  Comparison comparison;
+};
+
+struct AccuracyInput {
+  std::vector<MeasuredFile> runs;  ///< training runs
+  std::vector<MeasuredFile> kernels, collectives;
+};
+
+struct TextFile {
+  std::string path;  ///< below the documents' folder: "ACCURACY.md", "accuracy/vtrain-multi-node.svg"
+  std::string content;
+};
+
+/// The page first, then the figures it shows. The same input gives the same bytes.
+std::vector<TextFile> accuracy_report(const AccuracyInput& input);
+
+}  // namespace foretrain
