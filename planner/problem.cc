@@ -26,13 +26,6 @@ std::string formats_of(const GpuSpec& gpu) {
   return names;
 }
 
-bool is_supported(const GpuSpec& gpu, Precision precision) {
-  if (precision == Precision::fp32) return peak(gpu, DType::tf32) || peak(gpu, DType::fp32);
-  // Block-scaled MX formats came to tensor cores together with 4-bit floats (Blackwell, CDNA 4).
-  if (precision == Precision::mxfp8 && !peak(gpu, DType::fp4)) return false;
-  return peak(gpu, gemm_dtype(precision)).has_value();
-}
-
 void check_precision(const SpecNode& training, const GpuSpec& gpu, Precision precision) {
   if (is_supported(gpu, precision)) return;
   const SpecNode& at = training.has("precision") ? training.required("precision") : training;
@@ -123,6 +116,13 @@ void refuse_misspelt_keys(const SpecNode& run) {
 }
 
 }  // namespace
+
+bool is_supported(const GpuSpec& gpu, Precision precision) {
+  if (precision == Precision::fp32) return peak(gpu, DType::tf32) || peak(gpu, DType::fp32);
+  // Block-scaled MX formats came to tensor cores together with 4-bit floats (Blackwell, CDNA 4).
+  if (precision == Precision::mxfp8 && !peak(gpu, DType::fp4)) return false;
+  return peak(gpu, gemm_dtype(precision)).has_value();
+}
 
 Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
   if (!job.is_object()) job.fail_expected("an object: a job");

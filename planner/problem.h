@@ -42,6 +42,9 @@ struct Problem {
   std::string job_json;      ///< the job as it was read (overrides applied), compact
 };
 
+/// True when the GPU's matrix units take the precision's format (fp32 may run as tf32).
+bool is_supported(const GpuSpec& gpu, Precision precision);
+
 /// Reads a `foretrain.job/1` object (docs/FORMAT.md). Every contradiction is a SpecError at the key to change.
 /// Relative paths in the job (model, cluster) are relative to the job's file.
 Problem load_problem(const SpecNode& job, const Catalogue& catalogue);

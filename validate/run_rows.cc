@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kSchema = "foretrain.runs/1";
 
-/// A key whose value names a choice; a name that is none of ours makes us refuse the row, not the file.
+/// A key whose value names a choice. A name that is none of ours makes us refuse the row; one that looks like one of
+/// ours misspelt is left to the loader, which refuses the file.
 struct NamedChoice {
   std::string_view object, key, what;
   std::span<const std::string_view> names;
@@ -39,28 +40,49 @@ std::string unknown_name(const SpecNode& run, const Catalogue& catalogue) {
     if (!value || !value->is_string()) continue;
     const std::string name = value->as_string();
     const auto same = [&](std::string_view known) { return to_lower(known) == to_lower(name); };
-    if (std::none_of(choice.names.begin(), choice.names.end(), same))
+    if (std::any_of(choice.names.begin(), choice.names.end(), same)) continue;
+    if (nearest_name(name, choice.names).empty())
       return fmt::format("{} {} is not modelled", choice.what, in_quotes(name));
   }
   const std::optional<SpecNode> cluster = run.optional("cluster");
   const std::optional<SpecNode> gpu = cluster && cluster->is_object() ? cluster->optional("gpu") : std::nullopt;
   if (!gpu || !gpu->is_string()) return "";
+  const std::string name = gpu->as_string();
   try {
-    static_cast<void>(catalogue.gpu(gpu->as_string(), gpu->where()));
+    static_cast<void>(catalogue.gpu(name, gpu->where()));
   } catch (const SpecError&) {
-    return fmt::format("GPU {} is not in the catalogue", in_quotes(gpu->as_string()));
+    std::vector<std::string> names;
+    for (const GpuSpec& known : catalogue.gpus()) names.push_back(known.name);
+    if (nearest_name(name, names).empty()) return fmt::format("GPU {} is not in the catalogue", in_quotes(name));
   }
   return "";
 }
 
-/// Why a well-formed problem is beyond what we predict; "" when it is not.
-std::string not_modelled(const Problem& problem) {
-  if (!problem.model.not_plannable.empty()) return "model: " + problem.model.not_plannable;
-  const DType dtype = gemm_dtype(problem.training.precision);
-  if (!peak(problem.cluster.gpu, dtype))
-    return fmt::format("precision: {} has no {}", problem.cluster.gpu.name,
-                       kPrecisionNames[static_cast<std::size_t>(problem.training.precision)]);
-  return "";
+/// Why the row's GPU cannot do what its run did; "" when it can, or when that cannot be told yet.
+std::string unsupported_precision(const SpecNode& run, const Catalogue& catalogue) {
+  const SpecNode cluster = run.required("cluster");
+  if (!cluster.is_object() || !cluster.has("gpu")) return "";
+  const SpecNode training = run.required("training");
+  if (!training.is_object() || !training.has("precision")) return "";
+  const SpecNode gpu = cluster.required("gpu"), precision = training.required("precision");
+  if (!gpu.is_string() || !precision.is_string()) return "";
+  const GpuSpec& spec = catalogue.gpu(gpu.as_string(), gpu.where());
+  const auto wanted = static_cast<Precision>(precision.as_choice(kPrecisionNames, "precision"));
+  if (is_supported(spec, wanted)) return "";
+  return fmt::format("precision: {} has no {}", spec.name, kPrecisionNames[static_cast<std::size_t>(wanted)]);
+}
+
+/// A run whose layers do not divide over its virtual stages, but would with two more, counted embedding and loss as
+/// layers where its plan does not say how they were dealt. Source: Llama-3.1-405B (126 layers) in Megatron-Bridge and
+/// MLPerf v5.1 (account_for_embedding_in_pipeline_split, account_for_loss_in_pipeline_split), and torchtitan's 405B
+/// runs.
+void deal_odd_layers(const SpecNode& plan_node, const ModelSpec& model, Plan& plan) {
+  if (plan_node.has("stage_layers") || plan_node.has("account_for_embedding") || plan_node.has("account_for_loss"))
+    return;
+  const std::int64_t chunks = std::int64_t{plan.pipeline} * plan.virtual_pipeline;
+  if (model.layers % chunks == 0 || (model.layers + 2) % chunks != 0) return;
+  plan.account_for_embedding = true;
+  plan.account_for_loss = true;
 }
 
 // What may be measured. Others inform a reader, unless they look like one of these misspelt.
@@ -125,10 +147,12 @@ RunRow read_row(const SpecNode& run, const Catalogue& catalogue) {
   const std::optional<SpecNode> name = source && source->is_object() ? source->optional("name") : source;
   row.source = name && name->is_string() ? name->as_string() : run.file();
   row.refusal = unknown_name(run, catalogue);
+  if (row.refusal.empty()) row.refusal = unsupported_precision(run, catalogue);
   if (row.refusal.empty()) {
     Problem problem = load_run(run, catalogue);
     FORETRAIN_CHECK(problem.plan.has_value());
-    row.refusal = not_modelled(problem);
+    deal_odd_layers(run.required("plan"), problem.model, *problem.plan);
+    if (!problem.model.not_plannable.empty()) row.refusal = "model: " + problem.model.not_plannable;
     if (row.refusal.empty()) row.problem = std::move(problem);
   }
   if (!row.ran_out_of_memory || run.has("measured")) read_measured(run.required("measured"), row);
