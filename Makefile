@@ -35,7 +35,8 @@ test: packages  ## Build everything and run all tests
 	@ctest --preset release --parallel $(cores)
 
 accuracy: build  ## Predicted against measured; rewrites docs/ACCURACY.md
-	@$(foretrain) compare validate/published/*.json --write docs/ACCURACY.md
+	@echo "accuracy: $(foretrain) compare --accuracy docs"
+	@$(foretrain) compare --accuracy docs
 
 bench:  ## Speed of the engine, the search and large simulations
 	@scripts/install_packages.sh --bench
