@@ -83,8 +83,8 @@ struct AllToAll {
     constexpr std::int32_t kHostsPerLeaf = 16, kSpines = 8;
     const std::int32_t leaves = hosts / kHostsPerLeaf;
     // Links: host up, host down, leaf up [leaf][spine], leaf down [leaf][spine].
-    capacities.assign(static_cast<std::size_t>(2 * hosts), 50 * GB_per_s);
-    capacities.resize(static_cast<std::size_t>(2 * hosts + 2 * leaves * kSpines), 100 * GB_per_s);
+    capacities.assign(2 * static_cast<std::size_t>(hosts), 50 * GB_per_s);
+    capacities.resize(capacities.size() + 2 * static_cast<std::size_t>(leaves) * kSpines, 100 * GB_per_s);
     Random random;
     for (std::int32_t a = 0; a < hosts; ++a)
       for (std::int32_t b = 0; b < hosts; ++b) {

@@ -15,6 +15,8 @@
 namespace foretrain::sim {
 namespace {
 
+constexpr TimePoint kLatest{static_cast<std::int64_t>(kLongestSimulatedTime.base() * 1e12)};
+
 std::size_t at(std::int32_t id) { return static_cast<std::size_t>(id); }
 
 /// One run of a graph. An event is the end of a task's duration; flows are ended by the network.
@@ -80,8 +82,7 @@ Run::Run(const TaskGraph& graph, const SimulateOptions& options) : graph_(graph)
 
 void Run::start(TaskId task) {
   const TimePoint end = now_ + graph_.duration_of(task);
-  if (to_seconds(end - TimePoint{}) > kLongestSimulatedTime)
-    throw std::overflow_error("the simulated time passes 30 days");
+  if (end > kLatest) throw std::overflow_error("the simulated time passes 30 days");
   timeline_.start[at(task)] = now_;
   if (memory_) memory_->apply(task, false);
   queue_.push(end, task);

@@ -13,8 +13,11 @@ struct SimulateOptions {
 };
 
 /// Runs `graph`. A task starts when its dependencies and its lane's earlier tasks have ended; its duration passes; then
-/// its flow shares the links with all others, weighted max-min fairly. Same-instant events are taken in order of their
-/// sequence numbers. Throws std::invalid_argument naming a task on a cycle when the graph has one.
+/// its flow shares the links with all others, weighted max-min fairly. Same-instant events are taken in the order in
+/// which they were caused; a task that ends releases the next of its lane first, then those that depend on it in the
+/// order of add_dependency(). Memory levels are those after all that starts and ends at an instant
+/// (sim/memory_meter.h). Throws std::invalid_argument naming the tasks of a cycle when the graph has one, and
+/// std::overflow_error when simulated time passes kLongestSimulatedTime.
 Timeline simulate(const TaskGraph& graph, const SimulateOptions& options = {});
 
 }  // namespace foretrain::sim

@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/sim/slow_sharing.h"
+
 using namespace foretrain;
 using namespace foretrain::sim;
 
@@ -16,41 +18,10 @@ namespace {
 constexpr BytesPerSecond kNoLimit{};
 constexpr std::int64_t kSecond = 1'000'000'000'000;
 
-struct TestFlow {
-  std::vector<LinkUse> uses;
-  double limit = 0;  // GB/s; 0: none
+struct Live {
+  SlowFlow flow;
   FlowSlot slot = kNone;
 };
-
-/// The definition, slowly: all rates rise together; a flow stops at its limit or when one of its links is full.
-std::vector<double> fill_slowly(const std::vector<double>& capacities, const std::vector<const TestFlow*>& flows) {
-  std::vector<double> rate(flows.size(), -1);
-  for (;;) {
-    // The lowest level at which something stops.
-    long double level = INFINITY;
-    std::vector<long double> link_level(capacities.size(), INFINITY);
-    for (std::size_t l = 0; l < capacities.size(); ++l) {
-      long double used = 0, rising = 0;
-      for (std::size_t f = 0; f < flows.size(); ++f)
-        for (const LinkUse& use : flows[f]->uses)
-          if (static_cast<std::size_t>(use.link) == l)
-            (rate[f] < 0 ? rising : used) += use.weight * (rate[f] < 0 ? 1 : rate[f]);
-      if (rising > 0) link_level[l] = (capacities[l] - used) / rising;
-      level = std::min(level, link_level[l]);
-    }
-    for (std::size_t f = 0; f < flows.size(); ++f)
-      if (rate[f] < 0 && flows[f]->limit > 0) level = std::min<long double>(level, flows[f]->limit);
-    if (level == INFINITY) return rate;
-    const long double slack = level * (1 + 1e-13L);
-    for (std::size_t f = 0; f < flows.size(); ++f) {
-      if (rate[f] >= 0) continue;
-      bool stops = flows[f]->limit > 0 && flows[f]->limit <= slack;
-      for (const LinkUse& use : flows[f]->uses)
-        stops = stops || link_level[static_cast<std::size_t>(use.link)] <= slack;
-      if (stops) rate[f] = static_cast<double>(level);
-    }
-  }
-}
 
 struct Net {
   explicit Net(const std::vector<double>& gigabytes_per_second)
@@ -174,43 +145,47 @@ TEST_CASE("random changes: rates equal a slow refill from nothing, links hold, a
     std::vector<double> capacities;
     for (std::int64_t l = 0; l < 2 + draw(10); ++l) capacities.push_back(static_cast<double>(1 + draw(8)) * 12.5);
     Net net(capacities);
-    std::map<std::int32_t, TestFlow> live;  // by payload; a map keeps the routes where they are
+    std::map<std::int32_t, Live> live;  // by payload; a map keeps the routes where they are
     std::int32_t next = 0;
     TimePoint now;
     for (int step = 0; step < 60; ++step) {
       // Some flows begin (often several at once); then time goes to the next completion, or not.
       for (std::int64_t n = draw(4); n > 0; --n) {
-        TestFlow& f = live[next];
+        Live& begun = live[next];
+        SlowFlow& f = begun.flow;
         const std::int64_t length = 1 + draw(4);
         for (std::int64_t u = 0; u < length; ++u)
           f.uses.push_back({static_cast<LinkId>(draw(static_cast<std::int64_t>(capacities.size()))),
                             draw(3) == 0 ? static_cast<double>(1 + draw(16)) / 3 : 1.0});
         if (draw(3) == 0) f.limit = static_cast<double>(1 + draw(40));
-        f.slot = net.network.start(next++, static_cast<double>(1 + draw(1000)) * GB, f.limit * GB_per_s, f.uses);
+        begun.slot = net.network.start(next++, static_cast<double>(1 + draw(1000)) * GB, f.limit * GB_per_s, f.uses);
       }
       net.network.share(now);
 
-      std::vector<const TestFlow*> flows;
-      for (const auto& entry : live) flows.push_back(&entry.second);
+      std::vector<const SlowFlow*> flows;
+      std::vector<double> rates;
+      for (const auto& entry : live) {
+        flows.push_back(&entry.second.flow);
+        rates.push_back(net.rate(entry.second.slot));
+      }
       const std::vector<double> expected = fill_slowly(capacities, flows);
       std::vector<double> used(capacities.size(), 0);
       for (std::size_t f = 0; f < flows.size(); ++f) {
-        CHECK(net.rate(flows[f]->slot) == doctest::Approx(expected[f]).epsilon(1e-9));
-        for (const LinkUse& use : flows[f]->uses)
-          used[static_cast<std::size_t>(use.link)] += use.weight * net.rate(flows[f]->slot);
+        CHECK(rates[f] == doctest::Approx(expected[f]).epsilon(1e-9));
+        for (const LinkUse& use : flows[f]->uses) used[static_cast<std::size_t>(use.link)] += use.weight * rates[f];
       }
       for (std::size_t l = 0; l < used.size(); ++l) CHECK(used[l] <= capacities[l] * (1 + 1e-9));
       // Max-min fair if and only if each flow is at its limit or uses a full link on which none has a higher rate.
-      for (const TestFlow* f : flows) {
-        const double mine = net.rate(f->slot);
-        bool has_bottleneck = f->limit > 0 && mine >= f->limit * (1 - 1e-9);
-        for (const LinkUse& use : f->uses) {
+      for (std::size_t f = 0; f < flows.size(); ++f) {
+        bool has_bottleneck = flows[f]->limit > 0 && rates[f] >= flows[f]->limit * (1 - 1e-9);
+        for (const LinkUse& use : flows[f]->uses) {
           const auto l = static_cast<std::size_t>(use.link);
           double highest = 0;
-          for (const TestFlow* other : flows)
-            for (const LinkUse& theirs : other->uses)
-              if (theirs.link == use.link) highest = std::max(highest, net.rate(other->slot));
-          has_bottleneck = has_bottleneck || (used[l] >= capacities[l] * (1 - 1e-9) && mine >= highest * (1 - 1e-9));
+          for (std::size_t other = 0; other < flows.size(); ++other)
+            for (const LinkUse& theirs : flows[other]->uses)
+              if (theirs.link == use.link) highest = std::max(highest, rates[other]);
+          has_bottleneck =
+              has_bottleneck || (used[l] >= capacities[l] * (1 - 1e-9) && rates[f] >= highest * (1 - 1e-9));
         }
         CHECK(has_bottleneck);
       }
