@@ -22,12 +22,13 @@ void read_time(const SpecNode& node, std::string_view key, Seconds& value) {
 }
 
 void read_gemm(const SpecNode& node, GemmEfficiency& e) {
-  node.allow_only({"sustained", "burst", "loop_start", "tile_half", "wave_overlap", "memory", "transposed", "fixed"});
+  node.allow_only(
+      {"sustained", "headroom", "loop_start", "tile_half", "wave_overlap", "memory", "transposed", "fixed"});
   if (const auto sustained = node.optional("sustained")) {
     sustained->allow_only(kDTypeNames);
     for (std::size_t i = 0; i < kDTypeNames.size(); ++i) read_share(*sustained, kDTypeNames[i], e.sustained[i]);
   }
-  read_share(node, "burst", e.burst);
+  read_share(node, "headroom", e.headroom, {1, 3});
   read_share(node, "loop_start", e.loop_start, kLength);
   read_share(node, "tile_half", e.tile_half, kLength);
   read_share(node, "wave_overlap", e.wave_overlap, {0, 1});

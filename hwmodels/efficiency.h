@@ -16,22 +16,23 @@ namespace foretrain {
 struct GemmEfficiency {
   /// Share of the data-sheet peak that the whole chip holds when every SM works (power, clocks, issue slots), by DType.
   std::array<double, kDTypeNames.size()> sustained = {0.9, 0.75, 0.78, 0.78, 0.65, 0.55};
-  double burst = 0.95;        ///< share of its peak that one SM reaches in the main loop of the largest tile
-  double loop_start = 128;    ///< bytes of K that filling the pipeline and writing a tile cost, per row of the tile
-  double tile_half = 24;      ///< harmonic tile edge at which an SM reaches half its rate
-  double wave_overlap = 0.3;  ///< share of the idle part of the last wave that other work fills
-  double memory = 0.85;       ///< share of the data-sheet bandwidth that operands and result stream with
-  double transposed = 0.97;   ///< rate of layout NT (weight gradients) against TN and NN
+  double headroom = 1.08;   ///< rate of an SM in the main loop of the largest tile while the chip is under its ceiling,
+                            ///< against `sustained`
+  double loop_start = 128;  ///< bytes of K that filling the pipeline and writing a tile cost, per row of the tile
+  double tile_half = 24;    ///< harmonic tile edge at which an SM reaches half its rate
+  double wave_overlap = 0.3;         ///< share of the idle part of the last wave that other work fills
+  double memory = 0.85;              ///< share of the data-sheet bandwidth that operands and result stream with
+  double transposed = 0.955;         ///< rate of layout NT (weight gradients) against TN and NN
   Seconds fixed = 3 * microseconds;  ///< first instruction to last with nothing to do
 };
 
 /// Fused attention (docs/models/kernel.md, "Attention").
 struct AttentionEfficiency {
-  double forward = 0.7;      ///< share of the peak that the matrix part reaches with every SM busy
-  double backward = 0.6;     ///< the same for the backward kernel
-  double fp8_forward = 0.5;  ///< the same for fp8, against the fp8 peak
-  double fp8_backward = 0.35;
-  double softmax = 40;       ///< exponentials of one score, expressed in head dimensions of matrix work
+  double forward = 0.8;      ///< share of the peak that the matrix part reaches with every SM busy
+  double backward = 0.65;    ///< the same for the backward kernel
+  double fp8_forward = 0.7;  ///< the same for fp8, against the fp8 peak
+  double fp8_backward = 0.4;
+  double softmax = 0.8;      ///< share of the exponentials (16 a clock and SM) that matrix work does not hide
   double block_start = 128;  ///< keys' worth of time that a block of queries takes to start and finish
   double wave_overlap = 0.3;
   Seconds fixed = 5 * microseconds;

@@ -40,7 +40,8 @@ KernelTime gemm_time(const Gemm& g, const GpuSpec& gpu, const EfficiencySpec& sp
   const double layout_rate = g.layout == GemmLayout::nt ? e.transposed : 1.0;
   const double sms = static_cast<double>(gpu.sm_count);
   const double width = bytes_per_element(g.dtype);
-  const double sm_rate = rate.base() / sms * e.burst * layout_rate;
+  const double chip_rate = rate.base() * e.sustained[static_cast<std::size_t>(g.dtype)] * layout_rate;
+  const double sm_rate = chip_rate / sms * e.headroom;
   const std::span<const Tile> tiles = tiles_of(gpu);
   const double largest = harmonic_edge(tiles.front());
   const double result_bytes = static_cast<double>(g.batch) * static_cast<double>(g.m) * static_cast<double>(g.n);
@@ -67,8 +68,7 @@ KernelTime gemm_time(const Gemm& g, const GpuSpec& gpu, const EfficiencySpec& sp
     }
   }
 
-  const double ceiling =
-      flops_of(g).base() / (rate.base() * e.sustained[static_cast<std::size_t>(g.dtype)] * layout_rate);
+  const double ceiling = flops_of(g).base() / chip_rate;
   const double matrix = std::max(loop, ceiling);
   const double memory = bytes_of(g).base() / bandwidth;
   const double busy = std::max(matrix, memory);

@@ -81,8 +81,8 @@ Bytes bytes_of(const Kernel&);
 std::string_view op_name(MemoryOp);
 
 /// A memory-bound kernel of `op` over rows x cols of `dtype`: bytes read and written as the usual fused implementation
-/// moves them (e.g. layer_norm forward reads x and writes y: 2 rows cols width; backward reads x, dy, writes dx: 3).
-/// The table with its reasons stands in kernel.cc.
+/// moves them (e.g. layer_norm forward reads x and writes y: 2 rows cols width; backward reads x, dy, writes dx: 3, and
+/// more where it is not fused). The table with its reasons stands in kernel.cc.
 MemoryKernel memory_kernel(MemoryOp op, bool backward, std::int64_t rows, std::int64_t cols, DType dtype);
 
 }  // namespace foretrain

@@ -90,15 +90,17 @@ struct MeasuredOp {
   MemoryOp op;
   bool vectorised;
   double reads;  ///< how often the kernel reads its inputs
+  double widen;  ///< elements it works on, against the rows x cols of the file
 };
 // Names in published tables that are not ours. The last four are vLLM's kernels of early 2024
 // (csrc/activation_kernels.cu, layernorm_kernels.cu, pos_encoding_kernels.cu): one element a thread, and the norm reads
-// its row twice.
-constexpr std::array kMeasuredOps = {MeasuredOp{"layernorm", MemoryOp::layer_norm, true, 1},
-                                     MeasuredOp{"mlp_act", MemoryOp::swiglu, false, 1},
-                                     MeasuredOp{"input_layernorm", MemoryOp::rms_norm, false, 2},
-                                     MeasuredOp{"post_attention_layernorm", MemoryOp::rms_norm, false, 2},
-                                     MeasuredOp{"attn_rope", MemoryOp::rope, false, 1}};
+// its row twice. The rotation's cols are the queries' alone; the keys add between 1/8 (grouped) and all of them, which
+// the file does not say. Assumed: a half.
+constexpr std::array kMeasuredOps = {MeasuredOp{"layernorm", MemoryOp::layer_norm, true, 1, 1},
+                                     MeasuredOp{"mlp_act", MemoryOp::swiglu, false, 1, 1},
+                                     MeasuredOp{"input_layernorm", MemoryOp::rms_norm, false, 2, 1},
+                                     MeasuredOp{"post_attention_layernorm", MemoryOp::rms_norm, false, 2, 1},
+                                     MeasuredOp{"attn_rope", MemoryOp::rope, false, 1, 1.5}};
 
 std::optional<MeasuredOp> measured_op(const std::string& name) {
   for (const MeasuredOp& op : kMeasuredOps) {
@@ -106,7 +108,7 @@ std::optional<MeasuredOp> measured_op(const std::string& name) {
   }
   for (int i = 0; i <= static_cast<int>(MemoryOp::grad_norm); ++i) {
     const auto op = static_cast<MemoryOp>(i);
-    if (op_name(op) == name) return MeasuredOp{op_name(op), op, true, 1};
+    if (op_name(op) == name) return MeasuredOp{op_name(op), op, true, 1, 1};
   }
   return std::nullopt;
 }
@@ -139,11 +141,16 @@ void gemm_kernels(const Fields& f, KernelRow& row) {
   if (mentions(row.note, "accumulate=True")) g.accumulate = true;
   if (mentions(row.note, "out=fp32")) g.output = DType::fp32;
   if (mentions(row.note, "dynamic activation quantisation")) {
-    // The activations arrive in bf16: one pass finds the largest value (fp8, one scale a tensor; fp4 takes a scale a
-    // block and needs no pass of its own), the next converts.
+    // The activations arrive in bf16. fp8 has one scale a tensor: a kernel finds the largest value, one makes the scale
+    // of it, one converts. fp4 has a scale a block and converts at once. The converters load an element a thread.
     const double width = bytes_per_element(g.dtype);
-    if (g.dtype == DType::fp8) row.kernels.emplace_back(move(MemoryOp::grad_norm, g.batch * g.m, g.k, 2, 0));
-    row.kernels.emplace_back(move(MemoryOp::cast, g.batch * g.m, g.k, 2, width));
+    if (g.dtype == DType::fp8) {
+      row.kernels.emplace_back(move(MemoryOp::grad_norm, g.batch * g.m, g.k, 2, 0));
+      row.kernels.emplace_back(move(MemoryOp::scale, 1, 1, 4, 4));
+    }
+    MemoryKernel convert = move(MemoryOp::cast, g.batch * g.m, g.k, 2, width);
+    convert.vectorised = false;
+    row.kernels.emplace_back(convert);
   }
   row.kernels.emplace_back(g);
 }
@@ -164,8 +171,10 @@ void attention_kernels(const Fields& f, KernelRow& row) {
   if (!dtype) return;
   a.dtype = *dtype;
   if (mentions(row.note, "paged KV")) {
+    // A serving engine's prefill: new keys and values are copied into the cache first.
     const double width = bytes_per_element(a.dtype);
-    row.kernels.emplace_back(move(MemoryOp::copy, a.batch * a.seq_kv, a.heads_kv * (a.d_qk + a.d_v), width, width));
+    row.kernels.emplace_back(move(MemoryOp::copy, a.batch * a.seq_kv, a.heads_kv * a.d_qk, width, width));
+    row.kernels.emplace_back(move(MemoryOp::copy, a.batch * a.seq_kv, a.heads_kv * a.d_v, width, width));
   }
   row.kernels.emplace_back(a);
 }
@@ -186,7 +195,8 @@ void memory_kernels(const Fields& f, KernelRow& row) {
   const auto dtype = format_of(f.text("dtype"));
   if (!dtype) return;
   MemoryKernel kernel = memory_kernel(op->op, backward, rows, cols, *dtype);
-  kernel.read *= op->reads;
+  kernel.read *= op->reads * op->widen;
+  kernel.written *= op->widen;
   kernel.vectorised = op->vectorised;
   row.kernels.emplace_back(kernel);
 }
@@ -251,6 +261,7 @@ std::vector<KernelRow> read_kernel_rows(const std::string& path) {
     row.kind = *kind;
     row.gpu = f.text("gpu");
     row.source = f.text("source");
+    row.library = f.text("library");
     row.note = f.text("note");
     switch (*kind) {
       case KernelFileKind::gemm:

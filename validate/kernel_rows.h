@@ -24,6 +24,7 @@ struct KernelRow {
   std::string refusal;    ///< not empty: why there are no kernels
   std::string operation;  ///< "gemm bf16", "attention bwd causal bf16", "memory rms_norm fwd": a group label
   std::string source;     ///< column `source`, or ""
+  std::string library;    ///< column `library`, or "": kept for whoever chooses rows, no part of a prediction
   std::string note;       ///< column `note`, or ""
   Seconds measured;
 };
