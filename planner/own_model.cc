@@ -156,6 +156,8 @@ void read_attention_shape(const SpecNode& node, bool is_new, ModelSpec& m) {
 
 }  // namespace
 
+std::span<const std::string_view> own_model_keys() { return kModelKeys; }
+
 ModelSpec read_own_model(const SpecNode& node, const ModelSpec* base) {
   node.allow_only(kModelKeys);
   const bool is_new = base == nullptr;

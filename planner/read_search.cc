@@ -68,7 +68,10 @@ SearchSpec read_search(const SpecNode& search) {
   if (const auto group = fixed(search, "shard_group")) s.base.shard_group = as_int32(*group, kCountRange);
   if (const auto offload = fixed(search, "offload")) s.base.offload = as_offload(*offload);
   if (const auto order = fixed(search, "rank_order")) s.base.rank_order = as_rank_order(*order);
-  if (const auto overlap = fixed(search, "overlap")) s.overlap = as_overlap(*overlap, Overlap{});
+  if (const auto overlap = fixed(search, "overlap")) {
+    for (const char* key : {"tensor", "data", "pipeline"}) static_cast<void>(overlap->required(key));
+    s.overlap = as_overlap(*overlap, Overlap{});
+  }
   if (const auto stage_layers = fixed(search, "stage_layers", true)) {
     if (s.pipeline.size() != 1) stage_layers->fail("needs one value of pipeline in the search");
     if (s.virtual_pipeline.size() > 1) stage_layers->fail("needs one value of virtual_pipeline in the search");

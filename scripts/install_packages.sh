@@ -59,7 +59,7 @@ need_library() { has_package "$1" || missing+=("$1"); }
 main() {
   export PATH="$PWD/build/tools/bin:$PATH"
   if ! has_command apt-get || ! has_command dpkg-query; then
-    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, doctest"
+    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, doctest, valijson"
     return
   fi
   has_command c++ && has_command make || missing+=(build-essential)
@@ -70,6 +70,7 @@ main() {
   need_library libcli11-dev
   need_library nlohmann-json3-dev
   need_library doctest-dev
+  need_library libvalijson-dev
   local option
   for option in "$@"; do
     case $option in

@@ -90,7 +90,7 @@ TEST_CASE("a learned position table is as long as the sequence when the model do
 TEST_CASE("a search fixes plan keys to a value, a list, or anything") {
   const Problem p = load_job(R"(, "search": {"tensor": [8, 1, 8], "context": 1, "pipeline": "any",
       "recompute": ["none", "full"], "schedule": "1f1b", "sequence_parallel": true, "rank_order": "tp-cp-ep-pp-dp",
-      "offload": {"optimizer": 0.5}, "overlap": {"tensor": true}})");
+      "offload": {"optimizer": 0.5}, "overlap": {"tensor": true, "data": true, "pipeline": false}})");
   CHECK(p.search.tensor == std::vector<std::int32_t>{8, 1});
   CHECK(p.search.context == std::vector<std::int32_t>{1});
   CHECK(p.search.pipeline.empty());
@@ -101,7 +101,9 @@ TEST_CASE("a search fixes plan keys to a value, a list, or anything") {
   CHECK(p.search.base.rank_order == "tp-cp-ep-pp-dp");
   CHECK(p.search.base.offload.optimizer == 0.5);
   REQUIRE(p.search.overlap.has_value());
-  CHECK(p.search.overlap->tensor);
+  CHECK(*p.search.overlap == Overlap{.tensor = true, .data = true, .pipeline = false});
+  CHECK(error_of(R"(, "search": {"overlap": {"tensor": true}})") ==
+        "job.json:/search/overlap: key \"data\" is missing");
 }
 
 TEST_CASE("a search over uneven stages needs their number") {
