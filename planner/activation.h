@@ -26,7 +26,8 @@ struct ActivationBytes {
 /// attention, dropout, no tensor parallelism that is s b h (34 + 5 a s / h) bytes; with t-way tensor parallelism s b h
 /// (10 + 24/t + 5 a s / (h t)), and with sequence parallelism all of it over t. Source: Korthikanti et al. 2022 (arXiv
 /// 2205.05198), equations 1-4.
+/// `one_byte_inputs`: an 8-bit GEMM's input is kept in 8 bits (Blackwell).
 ActivationBytes activation_bytes(const ModelSpec& model, const BlockShape& shape, const Software& software,
-                                 Precision precision, const FrameworkSpec& framework);
+                                 Precision precision, const FrameworkSpec& framework, bool one_byte_inputs = false);
 
 }  // namespace foretrain

@@ -1,5 +1,9 @@
 #include "planner/framework.h"
 
+#include <string>
+
+#include "base/text.h"
+
 namespace foretrain {
 namespace {
 
@@ -54,6 +58,7 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   torchtitan.backward_launch = kPyTorchBackwardLaunch;
   torchtitan.step_overhead = 3.0 * milliseconds;
   torchtitan.flash_generation = 2;
+  torchtitan.selective = SelectiveKind::alternate_matmuls;
   // float(), log_softmax and nll_loss forward; their gradients and the cast back (torch.nn.functional.cross_entropy).
   torchtitan.cross_entropy_read = 10;
   torchtitan.cross_entropy_written = 8;
@@ -99,17 +104,64 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   maxtext.forward_launch = 1.0 * microseconds;
   maxtext.backward_launch = 1.0 * microseconds;
   maxtext.gradient_reduce_bytes = 2;
+  maxtext.selective = SelectiveKind::all_but_qkv;
+  maxtext.flash_generation = 3;  // cuDNN attention
+  maxtext.fused_cross_entropy = true;
   rows[5] = maxtext;
+
+  // Assumed: as Megatron-Core; no measurement of its launches yet.
+  FrameworkSpec nanotron = megatron;
+  nanotron.kind = FrameworkKind::nanotron;
+  rows[6] = nanotron;
 
   FrameworkSpec generic = megatron;
   generic.kind = FrameworkKind::generic;
-  rows[6] = generic;
+  rows[7] = generic;
 
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].name = kFrameworkNames[i];
   return rows;
 }
 
 constexpr std::array<FrameworkSpec, kFrameworkNames.size()> kFrameworks = make_rows();
+
+/// A word of software.version or software.overlap, lower case, and what it says about the release.
+struct ReleaseWord {
+  std::string_view word;
+  void (*apply)(FrameworkSpec&);
+};
+
+void first_flash_attention(FrameworkSpec& f) { f.flash_generation = 1; }
+void sixteen_bit_gradients(FrameworkSpec& f) {
+  f.gradient_bytes = 2;
+  f.gradient_reduce_bytes = 2;
+}
+void fused_cross_entropy(FrameworkSpec& f) {
+  f.fused_cross_entropy = true;
+  f.cross_entropy_read = 4;
+  f.cross_entropy_written = 2;
+  f.cross_entropy_backward_read = 2;
+  f.cross_entropy_backward_written = 2;
+}
+
+constexpr std::array kReleaseWords = {
+    // flash-attn 1.0.x was pinned until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request 1023.
+    ReleaseWord{"llm-foundry", first_flash_attention},
+    // NeMo's and Megatron-Bridge's performance recipes keep and reduce gradients in bf16 (grad_reduce_in_fp32 false,
+    // grad_sync_dtype
+    // bf16) and fuse the loss (cross_entropy_loss_fusion). Source: NVIDIA/NeMo scripts/performance;
+    // NVIDIA-NeMo/Megatron-Bridge.
+    ReleaseWord{"nemo", sixteen_bit_gradients},
+    ReleaseWord{"nemo", fused_cross_entropy},
+    ReleaseWord{"grad_sync_dtype bf16", sixteen_bit_gradients},
+    ReleaseWord{"fused cross entropy", fused_cross_entropy},
+};
+
+void apply_release(const Software& software, FrameworkSpec& spec) {
+  const std::string words = to_lower(software.version) + "; " + to_lower(software.overlap);
+  for (const ReleaseWord& r : kReleaseWords) {
+    if (words.find(r.word) != std::string::npos) r.apply(spec);
+  }
+}
 
 }  // namespace
 
@@ -127,9 +179,7 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
     spec.forward_launch = kMegatronDeepSpeedLaunch;
     spec.backward_launch = kMegatronDeepSpeedLaunch;
   }
-  // llm-foundry pinned flash-attn 1.0.x until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request
-  // 1023.
-  if (software.version.find("llm-foundry") != std::string::npos) spec.flash_generation = 1;
+  apply_release(software, spec);
   if (precision == Precision::fp16 && spec.parameter_bytes == 2) {
     // fp16 runs of these frameworks keep 2-byte gradients and reduce them as they are; master weights and moments stay
     // fp32.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -9,6 +10,14 @@
 #include "planner/job.h"
 
 namespace foretrain {
+
+/// What `recompute: selective` repeats in the backward pass.
+enum class SelectiveKind : std::uint8_t {
+  attention_core,     ///< Megatron: scores, softmax, dropout, context of unfused attention; flash attention repeats
+                      ///< nothing
+  alternate_matmuls,  ///< torchtitan "op": every second matmul and what is cheap; attention's output is kept
+  all_but_qkv         ///< MaxText save_qkv_proj: only the QKV projection is kept
+};
 
 /// One row per framework, in framework.cc, each value with its source.
 struct FrameworkSpec {
@@ -18,13 +27,14 @@ struct FrameworkSpec {
   double dropout = 0;                 ///< of attention and hidden states, where the model names none
   bool fused_bias_activation = true;  ///< bias + GeLU (or SwiGLU) in one kernel
   bool fused_bias_dropout_add = true;
-  bool fused_softmax = true;          ///< scale + mask + softmax in one kernel (unfused attention)
+  bool fused_softmax = true;         ///< scale + mask + softmax in one kernel (unfused attention)
   bool fused_cross_entropy = false;  ///< logits stay in 16 bits and turn into their gradient in place
   double cross_entropy_read = 22, cross_entropy_written = 16;  ///< bytes per logit, forward
   double cross_entropy_backward_read = 8, cross_entropy_backward_written = 6;
   bool fused_weight_gradient = true;  ///< weight gradient GEMMs add to fp32 main gradients
   bool attention_transposes = false;  ///< copies around attention ([s,b,h] <-> [b,h,s,d])
-  int flash_generation = 3;  ///< which FlashAttention its attention kernels match: 1, 2, or the GPU's best (3)
+  int flash_generation = 3;           ///< which FlashAttention its attention kernels match: 1, 2, or the GPU's best (3)
+  SelectiveKind selective = SelectiveKind::attention_core;
   // Host.
   Seconds forward_launch;   ///< host time per kernel launched from Python-driven forward code
   Seconds backward_launch;  ///< host time per kernel launched by the autograd engine
@@ -43,7 +53,8 @@ struct FrameworkSpec {
 };
 
 const FrameworkSpec& framework_spec(FrameworkKind kind);
-/// The row with what the precision changes: fp16 in the older frameworks keeps and reduces 2-byte gradients.
+/// The row with what the precision changes (fp16 in the older frameworks keeps and reduces 2-byte gradients) and what
+/// known words of Software::version and Software::overlap say about the release (docs/FORMAT.md lists them).
 FrameworkSpec framework_spec(const Software& software, Precision precision);
 
 }  // namespace foretrain

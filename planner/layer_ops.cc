@@ -46,7 +46,29 @@ class Builder {
     residual(model_.mlp_bias, false);
   }
 
+  /// What selective recomputation repeats of a layer before its backward pass, where that is more than the attention
+  /// core.
+  void selective_recompute() {
+    if (framework_.selective == SelectiveKind::attention_core) return;
+    const bool keeps_half = framework_.selective == SelectiveKind::alternate_matmuls;
+    const std::int64_t fc1 = (model_.gated_mlp ? 2 : 1) * ffn_;
+    label(TimeLabel::recompute);
+    norm(norm_tokens_, false);
+    if (keeps_half) linear_forward(model_.hidden, kv_heads_ * model_.head_dim, false);  // of q, k, v the second
+    if (model_.position == PositionKind::rope) rope(false);
+    if (!keeps_half) attention_forward();
+    linear_forward(heads_ * model_.head_dim, model_.hidden, false);
+    reduce_forward();
+    memory(MemoryOp::add, false, norm_tokens_, model_.hidden);
+    norm(norm_tokens_, false);
+    gather_sequence();
+    linear_forward(model_.hidden, keeps_half && model_.gated_mlp ? ffn_ : fc1, false);
+    activation(false);
+    label(TimeLabel::compute);
+  }
+
   void layer_backward() {
+    if (shape_.recompute == Recompute::selective) selective_recompute();
     residual(model_.mlp_bias, true);
     scatter_gradient_in();
     linear_backward(ffn_, model_.hidden, Reduce::none);
@@ -57,7 +79,8 @@ class Builder {
     residual(model_.attention_out_bias, true);
     scatter_gradient_in();
     linear_backward(heads_ * model_.head_dim, model_.hidden, Reduce::none);
-    if (shape_.recompute == Recompute::selective) {
+    if (shape_.recompute == Recompute::selective && framework_.selective == SelectiveKind::attention_core &&
+        software_.attention == AttentionKind::unfused) {
       label(TimeLabel::recompute);
       attention_forward();
       label(TimeLabel::compute);

@@ -87,7 +87,7 @@ std::optional<Rejection> break_of_pipeline_rule(const Problem& p, const Plan& pl
   const bool uneven_allowed = p.software.framework == FrameworkKind::megatron_deepspeed ||
                               p.software.framework == FrameworkKind::deepspeed ||
                               p.software.framework == FrameworkKind::torchtitan;
-  if (counted % virtual_stages != 0 && !(uneven_allowed && plan.virtual_pipeline == 1)) {
+  if (counted % virtual_stages != 0 && !uneven_allowed) {
     return refuse(R::layers, "layers must divide by pipeline x virtual_pipeline");
   }
   if (plan.recompute_layers > counted / virtual_stages)

@@ -66,7 +66,10 @@ DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, co
     return d;
   }
   const double bucket = std::max(f.bucket_parameters, 1e6 * ranks);
-  d.buckets = static_cast<std::int32_t>(std::clamp(std::round(n / bucket), 1.0, 64.0));
+  // Each chunk of the stage has its own gradient buffer, and so buckets of its own.
+  const double chunks = plan.virtual_pipeline;
+  d.buckets = plan.virtual_pipeline *
+              static_cast<std::int32_t>(std::clamp(std::round(n / chunks / bucket), 1.0, std::max(1.0, 64 / chunks)));
   const double per_bucket = n / d.buckets;
   if (plan.zero_stage == 0) {
     d.reduce = message(problem, CollectiveOp::all_reduce, per_bucket * reduce_bytes, data_group(plan, problem.cluster));
@@ -145,7 +148,8 @@ BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const Fr
   c.embedding_backward = cost(BlockKind::embedding_backward, shape, true);
   c.head_forward = cost(BlockKind::head_forward, shape, false);
   c.head_backward = cost(BlockKind::head_backward, shape, true);
-  c.activations = activation_bytes(problem.model, shape, problem.software, problem.training.precision, framework);
+  c.activations = activation_bytes(problem.model, shape, problem.software, problem.training.precision, framework,
+                                   problem.cluster.gpu.compute_capability >= 100);
   c.parameters = rank_parameters(problem.model, shape.tensor);
   return c;
 }

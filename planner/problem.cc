@@ -138,10 +138,22 @@ Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
   return problem;
 }
 
+namespace {
+/// A run's plan may leave out that its trainer counted embedding and loss as layers. Where only that lets the layers
+/// divide (Llama-3.1-405B: 126 + 2), the run did count them: Megatron-LM would not have started otherwise.
+void count_ends_where_layers_need_it(Problem& problem) {
+  Plan& plan = *problem.plan;
+  const std::int64_t stages = std::int64_t{plan.pipeline} * plan.virtual_pipeline;
+  if (stages == 1 || !plan.stage_layers.empty() || problem.model.layers % stages == 0) return;
+  if ((problem.model.layers + 2) % stages == 0) plan.account_for_embedding = plan.account_for_loss = true;
+}
+}  // namespace
+
 Problem load_run(const SpecNode& run, const Catalogue& catalogue) {
   refuse_misspelt_keys(run);
   Problem problem = load_shared(run, catalogue);
   load_plan(run.required("plan"), problem);
+  count_ends_where_layers_need_it(problem);
   return problem;
 }
 
