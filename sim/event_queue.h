@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "base/check.h"
@@ -50,10 +49,6 @@ class EventQueue {
     if (head_ == buckets_[0].size()) refill();
     --size_;
     return buckets_[0][head_++];
-  }
-
-  void reserve(std::size_t events) {
-    for (std::vector<Event>& bucket : buckets_) bucket.reserve(events);
   }
 
  private:
