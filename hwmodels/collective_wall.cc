@@ -7,21 +7,21 @@ namespace foretrain {
 namespace {
 
 // By class: launch; ll, ll128, simple hop; simple setup; ll, ll128, simple share; last step, ring fill; nvls setup,
-// share, fill; p2p launch, simple, share, fill. Fitted by validate/fit_collectives.cc; what each stands for:
-// collective_wall.h.
+// share, tree share, fill; p2p launch, simple, share, fill. Fitted by validate/fit_collectives.cc; what each stands
+// for: collective_wall.h.
 constexpr WallConstants kMeasured = {
     .links = {{
-        {7.89, 1.27, 1.65, 2.92, 9.58, 0.331, 0.631, 0.992, 0.231, 0.0465, 0, 0, 0, 14, 4, 0.8, 0.1},  // volta
-        {7.71, 1.05, 2.55, 3.31, 23.1, 0.368, 0.595, 0.786, 0.433, 0.0451, 0, 0, 0, 12.8, 4.28, 0.725,
-         0.172},  // ampere
-        {5.14, 0.764, 2.64, 1.93, 10.9, 0.41, 0.79, 0.825, 0.433, 0.0587, 33.2, 0.63, 37.5, 7.16, 5.93, 0.795,
-         0.127},  // hopper
-        {7.53, 1.27, 2.27, 2.5, 9.92, 0.334, 0.612, 0.783, 0.535, 0.0425, 38.1, 0.487, 65.8, 10.2, 5.82, 0.67,
-         0.194},                                                                                          // blackwell
-        {6, 0.5, 1.03, 2, 10, 0.37, 0.6, 0.772, 0.291, 0.097, 0, 0, 0, 10, 4, 0.7, 0.2},                  // amd
-        {4.46, 1.49, 1.4, 2.2, 8.3, 0.412, 0.4, 0.685, 0.097, 0.0465, 0, 0, 0, 9.17, 4.12, 0.55, 0.107},  // pcie
+        {7.89, 1.49, 1.7, 2.92, 9.01, 0.351, 0.612, 0.992, 0.196, 0.0437, 0, 0, 0, 0, 14, 4, 0.8, 0.1},  // volta
+        {7.94, 1.02, 3.01, 3.07, 27.4, 0.357, 0.631, 0.786, 0.446, 0.0379, 0, 0, 0, 0, 12.8, 5.1, 0.674,
+         0.198},  // ampere
+        {5.14, 0.764, 3.55, 1.94, 10.9, 0.422, 0.863, 0.85, 0.528, 0.0591, 37.7, 0.68, 0.62, 47.5, 7.15, 5.75, 0.761,
+         0.183},  // hopper
+        {7.53, 1.27, 2.5, 2.58, 9.33, 0.334, 0.612, 0.783, 0.551, 0.0336, 45.5, 0.57, 0.488, 61.9, 10.2, 5.64, 0.604,
+         0.175},                                                                               // blackwell
+        {6, 0.5, 1.06, 2, 10, 0.37, 0.582, 0.772, 0.291, 0.097, 0, 0, 0, 0, 10, 4, 0.7, 0.2},  // amd
+        {4.46, 1.49, 1.4, 2.2, 8.81, 0.412, 0.4, 0.685, 0.097, 0.0419, 0, 0, 0, 0, 9.45, 4.24, 0.55, 0.118},  // pcie
     }},
-    .network = {9.32, 10.2, 0.182, 0.889, 0.664, 0.927, 0.592, 0.206, 0.316},
+    .network = {6.74, 8.51, 0.171, 0.901, 0.8, 0.954, 0.574, 0.2, 0.423, 1.86, {0, 0, 95.8, 152, 140, 636}},
 };
 
 /// A ring that crosses sockets goes through the processors' link: 22 GB/s on Sapphire Rapids (NCCL, topo.h) and 24
@@ -29,6 +29,9 @@ constexpr WallConstants kMeasured = {
 constexpr BytesPerSecond kSocketLink = 24 * GB_per_s;
 /// LL's steps lengthen up to this size, as more warps take part (measured on A100, H100 and B200: 8 to 32 KiB).
 constexpr Bytes kLowLatencyFull = 32 * KiB;
+/// One rank's part of a ring from which libfabric waits for the receiver (Polaris: 16 to 32 KiB); a tree's chunks on
+/// one rail reach it earlier in the size.
+constexpr Bytes kEagerMessage = 32 * KiB, kTreeChunks = 1 * MiB;
 /// Peers until each costs a whole Simple step (all_to_all on Polaris, 2 to 540 nodes).
 constexpr double kManyPeers = 128;
 
@@ -56,6 +59,11 @@ BytesPerSecond network_rate(const NcclSystem& s) {
 double network_hop(const NcclSystem& s, const NetworkConstants& net, NcclProtocol p) {
   const double wire = s.network_latency / microseconds;
   return p == NcclProtocol::simple ? net.simple_overhead + 2 * wire : net.ll_overhead + wire;
+}
+
+/// What a Simple step waits, in microseconds, once its message is too long to be sent before the receiver asks for it.
+double stall_us(const NcclSystem& s, const NetworkConstants& net) {
+  return net.stall[static_cast<std::size_t>(s.network)];
 }
 
 struct Protocol {
@@ -93,6 +101,7 @@ WallCost ring_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCon
   w.link_bytes = s.ranks_per_node > 1 ? volume + k.last_step / s.ranks : 0;
   set_byte_time(s, s.nodes > 1 ? volume : 0, link_rate(s, protocol.link_share),
                 protocol.network_share * network_rate(s), w);
+  if (p == NcclProtocol::simple) w.stall = {net_steps * stall_us(s, net) * microseconds, s.ranks * kEagerMessage};
   if (p == NcclProtocol::ll) {
     w.ramps[0] = {net.ll_growth * (steps - net_steps) * protocol.hop * microseconds, kLowLatencyFull};
   } else if (p == NcclProtocol::simple) {  // 2 MiB chunks, twice the channels of the search
@@ -114,6 +123,8 @@ WallCost tree_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCon
   w.link_bytes = s.ranks_per_node > 1 ? 2 : 0;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
+  if (p == NcclProtocol::simple)
+    w.stall = {2 * std::log2(s.nodes) * stall_us(s, net) * microseconds, s.rails * kTreeChunks};
   set_byte_time(s, node_bytes, link_rate(s, protocol.link_share), reach * protocol.network_share * network_rate(s), w);
   return w;
 }
@@ -127,8 +138,10 @@ WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCon
   w.link_bytes = op == CollectiveOp::all_reduce ? (r + 1) / r : 1;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
-  set_byte_time(s, node_bytes, link_rate(s, k.nvls_share), reach * network_rate(s), w);
-  w.ramps[0] = {k.nvls_fill * r / 8 * microseconds, r * 8 * MiB};
+  set_byte_time(s, node_bytes, link_rate(s, s.nodes > 1 || r > 8 ? k.nvls_tree_share : k.nvls_share),
+                reach * network_rate(s), w);
+  w.stall = {2 * levels * stall_us(s, net) * microseconds, s.rails * kTreeChunks};
+  w.ramps[0] = {k.nvls_fill * (1 + net.nvls_tree_fill * levels) * r / 8 * microseconds, r * 8 * MiB};
   return w;
 }
 
@@ -140,9 +153,9 @@ WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCons
       s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
   WallCost w;
   const double peer = std::clamp(remote / kManyPeers, net.least_peer, 1.0) * network_hop(s, net, NcclProtocol::simple);
-  w.latency = (k.p2p_launch + (remote > 0 ? network_hop(s, net, NcclProtocol::ll) : 0) + (all ? remote * peer : 0)) *
-              microseconds;
-  w.link_bytes = all ? (r > 1 ? (r - 1 + k.last_step) / n : 0) : remote > 0 ? 0 : 1;
+  w.latency = (k.p2p_launch + (remote > 0 ? network_hop(s, net, NcclProtocol::ll) : 0)) * microseconds;
+  if (all) w.stall = {remote * peer * microseconds, 1 * bytes};  // peers are served beside the transfer
+  w.link_bytes = all ? (r > 1 ? (r - 1 + 0.5 * k.last_step) / n : 0) : remote > 0 ? 0 : 1;
   const double node_bytes = all ? r * remote / n : remote;
   BytesPerSecond network = network_rate(s);
   if (!all) network = s.network_efficiency * min(s.rail, s.node_nics / s.groups);
@@ -152,9 +165,10 @@ WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCons
   network = reach / std::max(1.0, crossing * s.oversubscription) * network;
   set_byte_time(s, node_bytes, link_rate(s, k.p2p_share), network, w);
   if (!all) w.network_bytes = node_bytes;
-  const double parts = all ? n : 1;
-  w.ramps[0] = {k.p2p_simple * microseconds, parts * 64 * KiB};
-  w.ramps[1] = {k.p2p_fill * (parts * 8 * MiB / bytes) * w.per_byte, parts * 8 * MiB};
+  if (all) {
+    w.ramps[0] = {k.p2p_simple * microseconds, n * 64 * KiB};
+    w.ramps[1] = {k.p2p_fill * (n * 8 * MiB / bytes) * w.per_byte, n * 8 * MiB};
+  }
   return w;
 }
 
@@ -180,7 +194,8 @@ WallCost wall_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm algorithm
 }
 
 Seconds wall_time(const WallCost& c, Bytes size) {
-  Seconds t = c.latency + (size / bytes) * c.per_byte;
+  const Seconds stall = std::min(1.0, size / c.stall.full) * c.stall.at_full;
+  Seconds t = c.latency + max(stall, (size / bytes) * c.per_byte);
   for (const Ramp& ramp : c.ramps) t += std::min(1.0, size / ramp.full) * ramp.at_full;
   return t;
 }

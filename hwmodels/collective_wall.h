@@ -18,10 +18,11 @@ struct Ramp {
   Bytes full = 1 * bytes;
 };
 
-/// time(size) = latency + size * per_byte + ramps. Grows with size.
+/// time(size) = latency + max(size * per_byte, stall) + ramps. Grows with size.
 struct WallCost {
   Seconds latency;   ///< launch, steps through links and NICs
   Seconds per_byte;  ///< time of one byte of the size at the bottleneck, links or NICs
+  Ramp stall;        ///< waits of the network's protocol, which a long transfer hides
   std::array<Ramp, 2> ramps;
   double link_bytes = 0;     ///< through one GPU's scale-up links, one direction, for each byte of the size
   double network_bytes = 0;  ///< out of one GPU's share of the NICs, for each byte of the size
@@ -40,8 +41,9 @@ struct LinkConstants {
   double last_step;  ///< part of a step that a ring's local copy and last receive add
   double ring_fill;  ///< of the byte time, until every channel has whole chunks
   double nvls_setup;
-  double nvls_share;
-  double nvls_fill;  ///< microseconds until all heads have whole chunks
+  double nvls_share;       ///< of the links, one node of up to 8 heads
+  double nvls_tree_share;  ///< ... where the network or more than 8 heads take part
+  double nvls_fill;        ///< microseconds until all heads have whole chunks
   double p2p_launch;
   double p2p_simple;  ///< more, once each peer's part has left the LL protocol
   double p2p_share;
@@ -61,6 +63,9 @@ struct NetworkConstants {
   double all_to_all_far;   ///< ... NICs behind the host (Slingshot, Omni-Path, plain Ethernet)
   double ll_growth;        ///< LL steps are longer by this part once several warps have data
   double least_peer;       ///< part of a Simple step that each remote peer of few costs; many cost a whole one
+  double nvls_tree_fill;   ///< more of NVLS's filling for each level of the tree of nodes
+  /// Microseconds that one Simple step waits once messages leave the NIC's eager protocol, by NetworkKind.
+  std::array<double, kNetworkKindNames.size()> stall;
 };
 
 /// All that was measured: plain numbers, so that a fit can vary them (validate/fit_collectives.cc).

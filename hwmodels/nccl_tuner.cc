@@ -65,11 +65,14 @@ double nccl_link_share(NcclGeneration g) {
   }
 }
 
+/// The search rarely goes on to slow channels once this many have a path; then they are split and doubled.
+constexpr double kMostSearched = 16;
+
 template <std::size_t N>
 double largest_total(const std::array<double, N>& speeds, double limit, double& channels) {
   double best = 0, speed = 0;
   for (const double s : speeds) {
-    const double count = std::min(std::floor(limit / s + 1e-9), 32.0);
+    const double count = std::min(std::floor(limit / s + 1e-9), kMostSearched);
     if (count * s > best + 1e-9) {
       best = count * s;
       speed = s;
@@ -144,14 +147,16 @@ void search_graphs(NcclSystem& s) {
     s.nvls = {heads, speed, speed};
   }
   if (s.nodes <= 1) return;
-  const double speed = inter_speed(s.generation, s.rail / GB_per_s);
-  const double intra_each = s.ranks_per_node > 1 ? limit / s.rails : speed;
-  s.ring = {s.rails, std::min(speed, intra_each) * GB_per_s, std::min(speed, intra_each) * GB_per_s};
+  // One of a channel's r hops leaves by the NIC: r-1 of r GPUs send it over their links.
+  const double r = s.ranks_per_node;
+  const double rail = s.rail / GB_per_s;
+  const double intra_each = r > 1 ? limit / s.rails * r / (r - 1) : rail;
+  const BytesPerSecond speed = inter_speed(s.generation, std::min(rail, intra_each)) * GB_per_s;
+  s.ring = {s.rails, speed, speed};
   // Trees may run faster inside the node than between nodes (8x30 over 8x24 on DGX A100, 8x96 over 8x48 on B200).
-  const double tree_intra =
-      s.generation == NcclGeneration::hopper ? speed : std::min(intra_each, blackwell ? 96.0 : 30.0);
-  s.tree = {s.rails, std::max(tree_intra, std::min(speed, intra_each)) * GB_per_s, speed * GB_per_s};
-  if (s.nvls.channels > 0) s.nvls.inter = speed * GB_per_s * (s.rails / s.nvls.channels);
+  const double tree_most = s.generation == NcclGeneration::hopper ? 0 : blackwell ? 96 : 30;
+  s.tree = {s.rails, max(speed, std::min(intra_each, tree_most) * GB_per_s), speed};
+  if (s.nvls.channels > 0) s.nvls.inter = s.rails / s.nvls.channels * speed;
 }
 
 }  // namespace
@@ -286,7 +291,8 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
       cost.bandwidth = by_steps * nvls_bandwidth(s, op, false);
       break;
     default:
-      cost.latency = (kNvlsBase + kNvlsHop + 2 * std::log2(s.nodes) * kNvlsTreeNet) * microseconds;
+      cost.latency = (kNvlsBase + kNvlsHop) * microseconds +
+                     2 * std::log2(s.nodes) * (kNvlsTreeNet * microseconds + 2 * s.network_latency);
       cost.bandwidth = by_steps * nvls_bandwidth(s, op, true);
       break;
   }
