@@ -1,5 +1,6 @@
 // Time of fused attention: blocks of queries over SMs, matrix work beside exponentials, under a memory roofline.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "hwmodels/kernel_time.h"
@@ -7,9 +8,14 @@
 namespace foretrain {
 namespace {
 
-// FlashAttention-2/3 and cuDNN work on 128 queries a block at head dimension 128 (Dao 2023, section 3.3; Shah et al.
-// 2024, table 1).
-constexpr std::int64_t kQueryBlock = 128;
+// FlashAttention-2/3 and cuDNN give a thread block 128 queries at head dimension 128 (Dao 2023, section 3.3; Shah et
+// al. 2024, table 1), or 64 where 128 would leave SMs idle. Assumed: half the queries for the same keys cost 15 % more
+// a query.
+struct QueryBlock {
+  std::int64_t queries;
+  double cost;
+};
+constexpr std::array kQueryBlocks = {QueryBlock{128, 1.0}, QueryBlock{64, 1.15}};
 // MUFU unit: 16 exponentials a clock and SM on every NVIDIA GPU since Volta (CUDA programming guide, arithmetic
 // throughput).
 constexpr double kExponentialsPerClock = 16;
@@ -31,18 +37,20 @@ KernelTime attention_time(const Attention& a, const GpuSpec& gpu, const Efficien
   const double score = work * 2.0 * static_cast<double>(a.d_qk + a.d_v) / sm_rate +
                        e.softmax / (kExponentialsPerClock * gpu.boost_clock.base());
 
-  const std::int64_t blocks = ceil_div(a.seq_q, kQueryBlock);
-  const double tasks = static_cast<double>(a.batch * a.heads_q * blocks);
-  // Keys that a block sees: all; or, causal, those up to its last query, on average half and half a block.
   const double keys = static_cast<double>(a.seq_kv);
-  const double mean_keys = a.causal ? 0.5 * keys * (1.0 + 1.0 / static_cast<double>(blocks)) : keys;
-  const double per_key = static_cast<double>(kQueryBlock) * score;
-  const double task = (mean_keys + e.block_start) * per_key;
-  const double waves = tasks / sms;
-  const double whole = std::ceil(waves);
-  const double rounds = whole <= 1 ? 1 : whole - e.wave_overlap * (whole - waves);
-  const double longest = (keys + e.block_start) * per_key;
-  const double matrix = std::max(rounds * task, longest);
+  double matrix = 0;
+  for (const QueryBlock& block : kQueryBlocks) {
+    const std::int64_t blocks = ceil_div(a.seq_q, block.queries);
+    // Keys that a block sees: all; or, causal, those up to its last query, on average half and half a block.
+    const double mean_keys = a.causal ? 0.5 * keys * (1.0 + 1.0 / static_cast<double>(blocks)) : keys;
+    const double per_key = static_cast<double>(block.queries) * block.cost * score;
+    const double waves = static_cast<double>(a.batch * a.heads_q * blocks) / sms;
+    const double whole = std::ceil(waves);
+    const double rounds = whole <= 1 ? 1 : whole - e.wave_overlap * (whole - waves);
+    const double longest = (keys + e.block_start) * per_key;
+    const double time = std::max(rounds * (mean_keys + e.block_start) * per_key, longest);
+    if (matrix == 0 || time < matrix) matrix = time;
+  }
   const double memory = bytes_of(a).base() / (gpu.memory_bandwidth.base() * spec.memory.bandwidth);
   const double busy = std::max(matrix, memory);
   const KernelBound bound = e.fixed.base() > busy ? KernelBound::latency
