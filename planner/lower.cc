@@ -211,10 +211,11 @@ class Lowering {
       add_sharded_pass(s, pass, k, t, cost, label);
     } else {
       const DataParallelCost& data = costs_.stages[static_cast<std::size_t>(s)].data;
-      const bool reduces = !forward && data_parallel() && plan_.overlap.data && (last || reduces_each_time());
+      const bool reduces = !forward && data_parallel() && (reduces_each_time() || (plan_.overlap.data && last));
       const std::int32_t parts = reduces ? std::max(1, data.buckets / plan_.virtual_pipeline) : 1;
       for (const BlockCost& part : split(cost, parts)) {
         const TaskId task = add_block(lanes, part, label, t, pass, static_cast<std::int32_t>(k));
+        if (!plan_.overlap.data && last_reduce_ != kNone) g_.add_dependency(last_reduce_, task);
         if (reduces) {
           last_reduce_ = add_message(lanes.data, s, data.reduce, data_label_);
           g_.add_dependency(task, last_reduce_);
@@ -236,29 +237,32 @@ class Lowering {
     const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(s)];
     const DataParallelCost& data = costs_.stages[static_cast<std::size_t>(s)].data;
     const bool forward = pass.kind == sim::PassKind::forward;
-    const std::int32_t layers = std::max(1, costs_.placement.layers[k]);
-    const std::vector<BlockCost> parts = split(cost, layers);
+    const std::int32_t layers = costs_.placement.layers[k];  // none where only embedding or head lie on the chunk
+    const std::vector<BlockCost> parts = split(cost, std::max(1, layers));
     const bool ends = data.ends_gather.total.count > 0 && (k == 0 || k + 1 == costs_.placement.layers.size());
     std::vector<TaskId> computed;
     std::vector<TaskId> gathered;
     const auto gather = [&](std::int32_t i) {
+      if (i >= layers) return;
       const TaskId g = add_message(lanes.data, s, data.layer_gather, data_label_, pass.micro_batch);
       if (i >= 2) g_.add_dependency(computed[static_cast<std::size_t>(i - 2)], g);
       if (i < 2 && t_before_ != kNone) g_.add_dependency(t_before_, g);
       gathered.push_back(g);
     };
+    TaskId ends_gathered = kNone;
     if (ends) {
-      const TaskId g = add_message(lanes.data, s, data.ends_gather, data_label_, pass.micro_batch);
-      if (t_before_ != kNone) g_.add_dependency(t_before_, g);
+      ends_gathered = add_message(lanes.data, s, data.ends_gather, data_label_, pass.micro_batch);
+      if (t_before_ != kNone) g_.add_dependency(t_before_, ends_gathered);
     }
     gather(0);
-    if (layers > 1) gather(1);
-    for (std::int32_t i = 0; i < layers; ++i) {
+    gather(1);
+    for (std::int32_t i = 0; i < static_cast<std::int32_t>(parts.size()); ++i) {
       const TaskId task = add_block(lanes, parts[static_cast<std::size_t>(i)], label, t, pass, i);
-      g_.add_dependency(gathered[static_cast<std::size_t>(i)], task);
+      const TaskId needed = i < layers ? gathered[static_cast<std::size_t>(i)] : ends_gathered;
+      if (needed != kNone) g_.add_dependency(needed, task);
       computed.push_back(task);
-      if (i + 2 < layers) gather(i + 2);
-      if (!forward) {
+      gather(i + 2);
+      if (!forward && i < layers) {
         last_reduce_ = add_message(lanes.data, s, data.layer_reduce, data_label_, pass.micro_batch);
         g_.add_dependency(task, last_reduce_);
       }
