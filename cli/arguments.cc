@@ -202,7 +202,7 @@ void check_subcommand(int argc, const char* const* argv) {
 
 /// What CLI11 did not recognise, with the nearest option of the subcommand.
 void check_extras(const CLI::App& app) {
-  const std::vector<std::string> extras = app.remaining(true);
+  const std::vector<std::string> extras = app.remaining();
   if (extras.empty()) return;
   const std::string word = extras.front().substr(0, extras.front().find('='));
   if (word.substr(0, 1) != "-") throw SpecError(app.get_name(), "one argument too many: " + in_quotes(word));
@@ -254,6 +254,7 @@ Action parse_arguments(int argc, const char* const* argv) {
     }
     throw SpecError("command line", one_line(error.what()));
   }
+  check_extras(app);
   for (const auto& entry : actions) {
     if (!entry.first->parsed()) continue;
     check_extras(*entry.first);

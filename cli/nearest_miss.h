@@ -7,8 +7,8 @@
 
 namespace foretrain::cli {
 
-/// The plan refused for memory that lacked least: how much on which stage, its memory, and those of its neighbours
-/// (recompute more, smaller micro-batch, shard more, more nodes) that fit. When no plan got as far as memory, says so.
-std::string nearest_miss_text(const Problem& problem, const SearchResult& result);
+/// The plan refused for memory that lacked least: how much, on which stage and in what; then the best plan without the
+/// limits of the job's search, or on 2, 4, ... 64 times the GPUs, whichever comes first. These searches use `threads`.
+std::string nearest_miss_text(const Problem& problem, const SearchResult& result, std::int32_t threads);
 
 }  // namespace foretrain::cli

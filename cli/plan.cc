@@ -65,7 +65,8 @@ int plan(const PlanOptions& options) {
   if (options.format == Format::json) {
     print(document);
   } else if (result.plans.empty()) {
-    print(describe(problem) + "\nNo plan fits.\n" + counts(result) + nearest_miss_text(problem, result));
+    print(describe(problem) + "\nNo plan fits.\n" + counts(result) +
+          nearest_miss_text(problem, result, options.threads));
   } else {
     print(found_text(problem, result));
   }

@@ -23,7 +23,7 @@ std::string step_text(Seconds step) {
 
 std::string describe(const Problem& p) {
   const ParameterCount parameters = count_parameters(p.model);
-  return fmt::format("{} ({:.2f} B parameters) on {} {}, {} sequences of {} tokens a step, {}", p.model.name,
+  return fmt::format("{} ({:.2f} B parameters) on {} {}, batch {} x {} tokens, {}", p.model.name,
                      static_cast<double>(parameters.total) / 1e9, p.cluster.gpus, p.cluster.gpu.name,
                      p.training.global_batch, p.training.sequence_length,
                      kPrecisionNames[static_cast<std::size_t>(p.training.precision)]);

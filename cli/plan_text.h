@@ -9,7 +9,7 @@
 
 namespace foretrain::cli {
 
-/// "llama-3.1-70b (70.6 B parameters) on 256 h100-sxm5-80gb, 1024 sequences of 8192 tokens a step, bf16".
+/// "llama-3.1-70b (70.6 B parameters) on 256 h100-sxm5-80gb, batch 1024 x 8192 tokens, bf16".
 std::string describe(const Problem& problem);
 
 /// The ranked plans, one a row.
