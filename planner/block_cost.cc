@@ -1,9 +1,11 @@
 #include "planner/block_cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "hwmodels/collective_time.h"
 #include "hwmodels/kernel_time.h"
+#include "hwmodels/sm_share.h"
 #include "hwmodels/sustained_rate.h"
 #include "planner/groups.h"
 #include "sim/simulator.h"
@@ -127,11 +129,34 @@ BlockCost repeat(const BlockCost& block, std::int64_t times) {
   return sum;
 }
 
+namespace {
+/// Slows the compute that runs beside collectives: while one runs, its channels hold their SMs.
+void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const ClusterSpec& cluster,
+               std::vector<Picoseconds>& times) {
+  double beside = 0;  // ps of collectives still running
+  double share = 0;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (const auto* call = std::get_if<CollectiveCall>(&ops[i].work)) {
+      if (!ops[i].beside) continue;
+      beside += static_cast<double>(times[i].count);
+      share = sm_share(group_of(call->group, shape, cluster), cluster);
+      continue;
+    }
+    if (ops[i].joins) beside = 0;
+    const double alone = static_cast<double>(times[i].count);
+    const double overlapped = std::min(beside, alone);
+    times[i].count += std::llround(overlapped * share / (1 - share));
+    beside -= overlapped;
+  }
+}
+}  // namespace
+
 BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
                      const FrameworkSpec& framework, bool backward) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
   for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem, framework)));
+  share_sms(ops, shape, problem.cluster, times);
   BlockCost cost;
   {
     const BlockGraph b = lower_block(ops, times, {});

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hwmodels/kernel_time.h"
+#include "hwmodels/sm_share.h"
 #include "planner/groups.h"
 
 namespace foretrain {
@@ -80,6 +81,25 @@ DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, co
   d.replica_reduce = message(problem, CollectiveOp::all_reduce,
                              n * reduce_bytes / static_cast<double>(groups.shard.ranks), groups.replica);
   return d;
+}
+
+/// ZeRO-3 runs a layer beside the gathers of the next and the reductions of the last: while they run, NCCL's channels
+/// hold their SMs.
+void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c) {
+  const double share = sm_share(data_groups(plan, problem.cluster).shard, problem.cluster);
+  if (share <= 0) return;
+  const auto slow = [&](BlockCost& block, std::int64_t layers, Picoseconds beside) {
+    const Picoseconds overlapped = std::min(block.gpu, layers * beside);
+    const Picoseconds extra{std::llround(static_cast<double>(overlapped.count) * share / (1 - share))};
+    block.gpu += extra;
+    block.alone += extra;
+    block.by_label[0] += extra;
+  };
+  for (std::size_t k = 0; k < c.forward.size(); ++k) {
+    const DataParallelCost& d = c.stages[k % c.stages.size()].data;
+    slow(c.forward[k], c.placement.layers[k], d.layer_gather.total);
+    slow(c.backward[k], c.placement.layers[k], d.layer_gather.total + d.layer_reduce.total);
+  }
 }
 
 /// Activations [s/cp, b, h] in 16 bits; split over the tensor group under sequence parallelism.
@@ -217,6 +237,7 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
                                 .total;
     }
   }
+  if (plan.zero_stage == 3) slow_beside_gathers(problem, plan, c);
   c.transfer = transfer_message(problem, plan, framework);
   if (plan.pipeline > 1 && problem.model.tied_embeddings) {
     const double table =
