@@ -49,12 +49,11 @@ Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, const Colle
   return found;
 }
 
-std::size_t fastest(const NcclSystem& s, CollectiveOp op, const Candidates& found, Bytes size) {
+std::size_t fastest(const Candidates& found, int octave, Bytes size) {
   std::size_t best = 0;
   Seconds least;
   for (std::size_t i = 0; i < found.count; ++i) {
-    const Candidate& c = found.all[i];
-    const Seconds estimate = nccl_estimate(s, c.cost, op, c.algorithm, c.protocol, size);
+    const Seconds estimate = nccl_estimate(found.all[i].cost, octave, size);
     if (i == 0 || estimate < least) {
       best = i;
       least = estimate;
@@ -94,7 +93,7 @@ CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp
   const int last = std::clamp(std::ilogb(size.base()), kFirstOctave, kLastOctave);
   for (int octave = kFirstOctave; octave <= last; ++octave) {
     const Bytes here = Bytes::from_base(std::ldexp(1.0, octave));
-    const std::size_t best = fastest(s, op, found, here);
+    const std::size_t best = fastest(found, octave, here);
     if (best == chosen) continue;
     if (chosen < found.count) so_far = max(so_far, wall_time(wall, here));
     wall = wall_cost(s, op, found.all[best].algorithm, found.all[best].protocol, constants);

@@ -296,20 +296,14 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
       cost.bandwidth = by_steps * nvls_bandwidth(s, op, true);
       break;
   }
-  return cost;
-}
-
-Seconds nccl_estimate(const NcclSystem& s, const NcclCost& cost, CollectiveOp op, NcclAlgorithm a, NcclProtocol p,
-                      Bytes size) {
-  double correction = 1, latency_factor = 1;
-  if (a == NcclAlgorithm::tree && op == CollectiveOp::all_reduce) {
-    const int octave = size.base() < 64 ? 0 : std::ilogb(size.base()) - 6;
-    if (octave < 23) correction = kTreeCorrection[index(p)][static_cast<std::size_t>(octave)];
+  cost.long_latency = cost.latency;
+  if (op != CollectiveOp::all_reduce) return cost;
+  if (a == NcclAlgorithm::tree) cost.correction = &kTreeCorrection[index(p)];
+  if (a == NcclAlgorithm::ring && p == NcclProtocol::simple && s.nodes > 1) {
+    cost.long_from = 64 * s.ring.channels * s.ranks * bytes;
+    cost.long_latency = (s.generation < NcclGeneration::ampere ? 1.9 : 1.4) * cost.latency;
   }
-  if (a == NcclAlgorithm::ring && p == NcclProtocol::simple && op == CollectiveOp::all_reduce && s.nodes > 1 &&
-      size.base() / (s.ring.channels * s.ranks) >= 64)
-    latency_factor = s.generation < NcclGeneration::ampere ? 1.9 : 1.4;
-  return latency_factor * cost.latency + size / (correction * cost.bandwidth);
+  return cost;
 }
 
 }  // namespace foretrain

@@ -42,17 +42,24 @@ struct NcclSystem {
 
 NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster);
 
-/// NCCL's estimate: latency + size / (bandwidth * correction).
+/// NCCL's estimate of one algorithm and protocol: latency + size / (bandwidth * correction by size).
 struct NcclCost {
   bool possible = false;
   Seconds latency;
   BytesPerSecond bandwidth;  ///< algorithm bandwidth: size over time
+  Seconds long_latency;      ///< in place of latency from `long_from` on
+  Bytes long_from;
+  /// Of trees, 64 B to 256 MiB by powers of two; null: 1.
+  const std::array<double, 23>* correction = nullptr;
 };
 NcclCost nccl_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol);
 
-/// NCCL's estimate for a size: its corrections by size applied.
-Seconds nccl_estimate(const NcclSystem& system, const NcclCost& cost, CollectiveOp op, NcclAlgorithm algorithm,
-                      NcclProtocol protocol, Bytes size);
+/// NCCL's estimate for 2^octave bytes.
+inline Seconds nccl_estimate(const NcclCost& cost, int octave, Bytes size) {
+  const bool corrected = cost.correction != nullptr && octave < 29;
+  const double correction = corrected ? (*cost.correction)[static_cast<std::size_t>(octave < 6 ? 0 : octave - 6)] : 1;
+  return (size >= cost.long_from ? cost.long_latency : cost.latency) + size / (correction * cost.bandwidth);
+}
 
 /// Ring steps of an operation: 2(n-1) for all_reduce, n-1 for the others.
 double ring_steps(CollectiveOp op, double ranks);
