@@ -80,6 +80,15 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
   return b;
 }
 
+/// fp16 and bf16 run at one rate on tensor cores that have both. The fp16 efficiencies of the catalogue come from
+/// profiles inside models, the bf16 ones from isolated kernels; a step starts from the latter and applies
+/// sustained_rate itself, so that it is not counted twice.
+Kernel in_model_format(Kernel kernel, const GpuSpec& gpu) {
+  Gemm* gemm = std::get_if<Gemm>(&kernel);
+  if (gemm != nullptr && gemm->dtype == DType::fp16 && peak(gpu, DType::bf16)) gemm->dtype = DType::bf16;
+  return kernel;
+}
+
 /// Time of FlashAttention `generation` over that of the GPU's best kernels, which kernel_time knows.
 /// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as
 /// fast as 2 on Hopper forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as
@@ -97,7 +106,7 @@ double flash_slowdown(const GpuSpec& gpu, int generation) {
 Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework) {
   const GpuSpec& gpu = problem.cluster.gpu;
   if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
-    const KernelTime k = kernel_time(*kernel, gpu, problem.efficiency);
+    const KernelTime k = kernel_time(in_model_format(*kernel, gpu), gpu, problem.efficiency);
     Seconds time = k.time;
     if (k.bound == KernelBound::tensor_core) time /= sustained_rate(gpu);
     if (std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
