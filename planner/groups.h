@@ -11,12 +11,14 @@
 namespace foretrain {
 
 /// `ranks` GPUs whose global ranks differ by `stride`, on a cluster whose NVLink domains hold consecutive ranks.
-/// All equal groups of a domain run their collective at the same time and share its NICs.
+/// All equal groups run their collective at the same time and share the NICs of the nodes that they touch.
 inline GroupLayout group_layout(std::int64_t ranks, std::int64_t stride, const ClusterSpec& cluster) {
   const std::int64_t domain = cluster.nvlink_domain;
   const std::int64_t per_node = std::clamp<std::int64_t>(domain / stride, 1, ranks);
+  const std::int64_t gpus = cluster.node.gpus_per_node;
+  const std::int64_t touched = ceil_div(per_node, gpus) * gpus;  // GPUs of the nodes that one group touches in a domain
   return {
-      .ranks = ranks, .ranks_per_node = per_node, .groups_sharing_nics = std::max<std::int64_t>(1, domain / per_node)};
+      .ranks = ranks, .ranks_per_node = per_node, .groups_sharing_nics = std::max<std::int64_t>(1, touched / per_node)};
 }
 
 // Rank order tp-cp-ep-dp-pp: tensor ranks are neighbours, pipeline stages are farthest apart.
