@@ -44,7 +44,7 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
                                                 .kind = sim::LaneKind::communication,
                                                 .wait_label = label(TimeLabel::context_exposed)});
   sim::TaskId last_compute = sim::kNone;
-  sim::TaskId blocking = sim::kNone;  // a collective that all later compute waits for
+  std::vector<sim::TaskId> blocking;  // collectives that all later compute waits for
   std::vector<sim::TaskId> beside;    // collectives that run beside compute until a join
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const Op& op = ops[i];
@@ -61,12 +61,12 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
       if (op.beside) {
         beside.push_back(task);
       } else {
-        blocking = task;
+        blocking.push_back(task);
       }
       continue;
     }
-    if (blocking != sim::kNone) b.graph.add_dependency(blocking, task);
-    blocking = sim::kNone;
+    for (const sim::TaskId t : blocking) b.graph.add_dependency(t, task);
+    blocking.clear();
     if (op.joins) {
       for (const sim::TaskId t : beside) b.graph.add_dependency(t, task);
       beside.clear();
@@ -75,7 +75,7 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
   }
   // All that still runs ends inside the block.
   const sim::TaskId end = b.graph.add_task({.lane = b.compute, .label = labels[0]});
-  if (blocking != sim::kNone) b.graph.add_dependency(blocking, end);
+  for (const sim::TaskId t : blocking) b.graph.add_dependency(t, end);
   for (const sim::TaskId t : beside) b.graph.add_dependency(t, end);
   return b;
 }

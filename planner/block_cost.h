@@ -16,7 +16,8 @@ namespace foretrain {
 ///
 ///     end = max(start of the GPU lane + gpu, start of the host's launches + alone)
 ///
-/// exactly, as every path through the block either starts on the GPU lane or branches off the host lane.
+/// exactly, as every path through the block either starts on the GPU lane or branches off the host lane, and a block's
+/// collectives end inside it: what would hide behind the next block's kernels is counted as exposed.
 struct BlockCost {
   Picoseconds gpu, host, alone;
   std::array<Picoseconds, kTimeLabelNames.size()> by_label{};  ///< of `gpu`; sums to it
