@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -54,12 +55,25 @@ std::vector<std::string> published(const std::string& folder) {
   return paths;
 }
 
+/// What the rows say they come from; the file's own name where they say nothing.
+std::string source_of(const Comparison& comparison, const std::string& otherwise) {
+  const std::string prefix = "source:";
+  for (const ComparisonRow& row : comparison.rows)
+    for (const std::string& group : row.groups)
+      if (group.starts_with(prefix)) return group.substr(prefix.size());
+  return otherwise;
+}
+
 std::vector<MeasuredFile> compare_published(const std::string& folder, const Catalogue& catalogue,
                                             std::int32_t threads) {
   std::vector<MeasuredFile> files;
   for (const std::string& path : published(folder)) {
     const std::string stem = fs::path(path).stem().string();
-    files.push_back({stem, stem, compare_file(path, catalogue, threads)});
+    Comparison comparison = compare_file(path, catalogue, threads);
+    std::string name = source_of(comparison, stem);
+    const auto same = [&](const MeasuredFile& file) { return file.name == name; };
+    if (std::any_of(files.begin(), files.end(), same)) name += ", " + stem;
+    files.push_back({name, stem, std::move(comparison)});
   }
   return files;
 }

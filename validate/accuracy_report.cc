@@ -50,6 +50,14 @@ std::string group_of(const ComparisonRow& row, std::string_view prefix) {
   return "other";
 }
 
+std::string table_by(const std::vector<ComparisonRow>& rows, const std::string& heading, std::string_view prefix) {
+  std::map<std::string, std::vector<ComparisonRow>> groups;
+  for (const ComparisonRow& row : rows) groups[group_of(row, prefix)].push_back(row);
+  std::string out = fmt::format("| {}{}", heading, kSummaryHead);
+  for (const auto& [group, members] : groups) out += summary_row(group, summarise(members));
+  return out + "\n";
+}
+
 /// Points coloured by GPU; the GPU with most points first.
 std::string figure(const std::string& title, const std::vector<ComparisonRow>& rows, const QuantityView& view,
                    bool labelled) {
@@ -57,12 +65,14 @@ std::string figure(const std::string& title, const std::vector<ComparisonRow>& r
   for (const ComparisonRow& row : rows) ++count[group_of(row, "gpu:")];
   std::vector<std::pair<std::string, std::int64_t>> order(count.begin(), count.end());
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  constexpr std::size_t own_colour = 7;  // GPUs beyond share the last colour
   Scatter scatter{title, std::string(view.unit), {}, {}};
   std::map<std::string, std::size_t> series;
-  for (const auto& entry : order) {
-    series[entry.first] = scatter.series.size();
-    scatter.series.push_back(entry.first);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    series[order[i].first] = std::min(i, own_colour);
+    if (i < own_colour) scatter.series.push_back(order[i].first);
   }
+  if (order.size() > own_colour) scatter.series.push_back(fmt::format("{} others", order.size() - own_colour));
   for (const ComparisonRow& row : rows)
     scatter.points.push_back({row.measured / view.divisor, row.predicted / view.divisor, series[group_of(row, "gpu:")],
                               labelled ? row.id : std::string()});
@@ -88,6 +98,38 @@ std::string refused_table(const std::vector<MeasuredFile>& files) {
     out += fmt::format("| {} | {} | {} |\n", reason, total, fmt::join(parts, ", "));
   }
   return out + "\n";
+}
+
+/// Runs that did happen and that the memory model says cannot; and runs that went out of memory.
+std::string memory_refusals(const std::vector<MeasuredFile>& files) {
+  std::string refused, boundary;
+  for (const MeasuredFile& file : files) {
+    for (const RefusedRow& row : file.comparison.refused) {
+      const std::string line = fmt::format("- {}: {}\n", row.id, row.why);
+      if (row.why.find("out of memory") != std::string::npos)
+        boundary += line;
+      else if (kind_of(row) == "memory")
+        refused += line;
+    }
+  }
+  std::string out = "Runs that did happen and are refused for memory, which they should not be:\n\n";
+  out += refused.empty() ? "None.\n\n" : refused + "\n";
+  if (!boundary.empty()) out += "Runs that went out of memory, which should be refused:\n\n" + boundary + "\n";
+  return out;
+}
+
+/// What the page comes to, for a reader in a hurry.
+std::string headline(const std::vector<MeasuredFile>& files) {
+  std::vector<ComparisonRow> rows;
+  for (const MeasuredFile& file : files)
+    for (const ComparisonRow& row : of_quantity(file.comparison.rows, kStep.quantity))
+      if (group_of(row, "precision:") == "bf16" || group_of(row, "precision:") == "fp16") rows.push_back(row);
+  const ErrorSummary s = summarise(rows);
+  return fmt::format(
+      "In short: the step times of {} published runs of dense models in bf16 and fp16 are predicted with a mean error "
+      "of "
+      "{},\na median of {} and a rank correlation of {:.3f}.\n\n",
+      s.count, percent(s.mape), percent(s.median_ape), s.spearman);
 }
 
 std::string worst_rows(std::vector<ComparisonRow> rows, const QuantityView& view) {
@@ -120,11 +162,9 @@ std::string runs_section(const std::vector<MeasuredFile>& files, const QuantityV
   std::string out = fmt::format("## {}\n\n", view.heading);
   if (all.empty()) return out + "No rows.\n\n";
   out += fmt::format("| source{}{}{}\n", kSummaryHead, by_source, summary_row("**all**", summarise(all)));
-  std::map<std::string, std::vector<ComparisonRow>> by_gpu;
-  for (const ComparisonRow& row : all) by_gpu[group_of(row, "gpu:")].push_back(row);
-  out += fmt::format("| GPU{}", kSummaryHead);
-  for (const auto& [gpu, rows] : by_gpu) out += summary_row(gpu, summarise(rows));
-  return out + "\nWorst ten rows:\n\n" + worst_rows(all, view) + images + "\n";
+  out += table_by(all, "precision", "precision:") + table_by(all, "framework", "framework:") +
+         table_by(all, "GPU", "gpu:");
+  return out + "Worst ten rows:\n\n" + worst_rows(all, view) + images + "\n";
 }
 
 /// A section for kernels or collectives: sums by kind and group, and one figure for each kind.
@@ -144,24 +184,25 @@ std::string parts_section(std::string_view heading, const std::vector<MeasuredFi
   return out + "Refused:\n\n" + refused_table(files);
 }
 
-constexpr std::string_view kIntroduction =
-    "# Accuracy\n\n"
-    "What Foretrain predicts beside what others measured and published. Nothing is fitted to a training run: "
-    "efficiencies\n"
-    "come from measured kernels and collectives. `make accuracy` writes this page and its figures from "
-    "`validate/published/`.\n\n"
-    "An error is (predicted - measured) / measured. MAPE is the mean of its absolute value, bias its mean (above zero: "
-    "predicted\n"
-    "too long or too much); 90th is the value that nine rows in ten do not exceed; Spearman is the rank correlation of "
-    "predicted\n"
-    "and measured. In the figures the line is the identity and the band is 10 % to either side.\n\n";
+constexpr std::string_view kIntroduction = R"(# Accuracy
+
+What Foretrain predicts beside what others measured and published. No row has a number of its own: efficiencies come
+from measured kernels and collectives, overheads from the trainer. `make accuracy` writes this page and its figures from
+`validate/published/`.
+
+An error is (predicted - measured) / measured. MAPE is the mean of its absolute value, bias its mean (above zero: predicted
+too long or too much); 90th is the value that nine rows in ten do not exceed; Spearman is the rank correlation of predicted
+and measured. In the figures the line is the identity and the band is 10 % to either side.
+
+)";
 
 }  // namespace
 
 std::vector<TextFile> accuracy_report(const AccuracyInput& input) {
   std::vector<TextFile> files = {{"ACCURACY.md", std::string(kIntroduction)}};
-  std::string page = runs_section(input.runs, kStep, files) + runs_section(input.runs, kMemory, files);
-  page += "## Runs that were refused\n\n" + refused_table(input.runs);
+  std::string page =
+      headline(input.runs) + runs_section(input.runs, kStep, files) + runs_section(input.runs, kMemory, files);
+  page += "## Runs that were refused\n\n" + refused_table(input.runs) + memory_refusals(input.runs);
   page += parts_section("Kernels", input.kernels, files) + parts_section("Collectives", input.collectives, files);
   files.front().content += page;
   return files;

@@ -148,7 +148,8 @@ std::string scatter_svg(const Scatter& scatter) {
   out += fmt::format("<text class=\"title\" x=\"{}\" y=\"26\">{}</text>\n", kLeft, escaped(scatter.title));
   out += grid(axis) + identity_and_band(axis);
   out += fmt::format("<rect class=\"frame\" x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{2}\"/>\n", kLeft, kTop, kSize);
-  for (std::size_t series = 0; series < scatter.series.size(); ++series) out += points_of(scatter, series, axis);
+  for (std::size_t series = scatter.series.size(); series-- > 0;)
+    out += points_of(scatter, series, axis);  // first on top
   out += legend(scatter);
   out += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">measured, {}</text>\n", kLeft + kSize / 2,
                      kTop + kSize + 38, escaped(scatter.unit));
