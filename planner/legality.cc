@@ -34,7 +34,9 @@ std::optional<Rejection> break_of_sequence_rule(const Problem& p, const Plan& pl
   // arguments.py: seq % (2 cp) == 0; mappings.py: the sequence dimension divides by tensor.
   if (plan.context > 1 && s % (2 * plan.context) != 0)
     return refuse(R::sequence, "sequence_length must divide by 2 x context");
-  if (s % plan.context != 0) return refuse(R::sequence, "sequence_length must divide by context");
+  // arguments.py: context parallelism comes with Transformer Engine's attention.
+  if (plan.context > 1 && p.software.attention == AttentionKind::unfused)
+    return refuse(R::sequence, "context parallelism needs flash attention");
   if (plan.sequence_parallel && (s / plan.context) % plan.tensor != 0) {
     return refuse(R::sequence, "sequence_length / context must divide by tensor under sequence parallelism");
   }
