@@ -41,12 +41,19 @@ SpecNode read_job(const JobOptions& options, std::int32_t number) {
   return with_overrides(file, options.overrides);
 }
 
-std::string self_contained(const SpecNode& job) {
+std::string self_contained(const SpecNode& job, const std::string& model_name) {
   SpecNode whole = job;
   for (const char* key : {"model", "cluster"}) {
     if (!whole.has(key)) continue;
     const fs::path path = file_named_by(whole.required(key));
-    if (!path.empty()) whole = with_override(whole, key, SpecNode::read_file(path.string()).dump());
+    if (path.empty()) continue;
+    const SpecNode content = SpecNode::read_file(path.string());
+    // A model made from another file refers to it by a path that holds only where it stands.
+    if (content.has("base")) continue;
+    whole = with_override(whole, key, content.dump());
+    const std::string name_key = content.has("model_type") ? "_name_or_path" : "name";
+    if (std::string_view(key) == "model" && !content.has(name_key))
+      whole = with_override(whole, "model." + name_key, in_quotes(model_name));
   }
   return whole.dump();
 }

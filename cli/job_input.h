@@ -12,7 +12,7 @@ namespace foretrain::cli {
 SpecNode read_job(const JobOptions& options, std::int32_t number);
 
 /// `job` as JSON text in which files that it names (model, cluster) are replaced by what they hold, so that a plan file
-/// can be read anywhere.
-std::string self_contained(const SpecNode& job);
+/// can be read anywhere. A model that its file does not name is called `model_name`.
+std::string self_contained(const SpecNode& job, const std::string& model_name);
 
 }  // namespace foretrain::cli

@@ -59,7 +59,7 @@ int plan(const PlanOptions& options) {
   const SearchResult result = search_with_progress(problem, options);
   const std::string document = options.output.empty() && options.format == Format::text
                                    ? std::string()
-                                   : plan_file_text(self_contained(job), result, FORETRAIN_VERSION);
+                                   : plan_file_text(self_contained(job, problem.model.name), result, FORETRAIN_VERSION);
   if (!options.output.empty()) write_file(options.output, document);
   if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
   if (options.format == Format::json) {

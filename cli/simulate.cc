@@ -40,7 +40,8 @@ int simulate(const SimulateOptions& options) {
   const PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true});
   const bool simulated = report.step.base() > 0;
   if (!options.output.empty() || options.format == Format::json) {
-    const std::string document = plan_file_text(self_contained(job), as_search_result(report), FORETRAIN_VERSION);
+    const std::string document =
+        plan_file_text(self_contained(job, problem.model.name), as_search_result(report), FORETRAIN_VERSION);
     if (!options.output.empty()) write_file(options.output, document);
     if (options.format == Format::json) print(document);
   }
