@@ -7,6 +7,7 @@
 #include "hwmodels/kernel_time.h"
 #include "hwmodels/sm_share.h"
 #include "hwmodels/sustained_rate.h"
+#include "planner/emit_ops.h"
 #include "planner/groups.h"
 #include "sim/simulator.h"
 
@@ -43,40 +44,8 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
                                                 .device = device,
                                                 .kind = sim::LaneKind::communication,
                                                 .wait_label = label(TimeLabel::context_exposed)});
-  sim::TaskId last_compute = sim::kNone;
-  std::vector<sim::TaskId> blocking;  // collectives that all later compute waits for
-  std::vector<sim::TaskId> beside;    // collectives that run beside compute until a join
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    const Op& op = ops[i];
-    const auto* call = std::get_if<CollectiveCall>(&op.work);
-    const bool is_join = std::holds_alternative<Join>(op.work);
-    const sim::LaneId lane = call == nullptr ? b.compute : call->group == GroupKind::context ? context : tensor;
-    sim::TaskId launch = sim::kNone;
-    if (!is_join && host_launch.count > 0)
-      launch = b.graph.add_task({.lane = b.host, .label = labels[0], .duration = host_launch});
-    const sim::TaskId task = b.graph.add_task({.lane = lane, .label = label(op.label), .duration = times[i]});
-    if (launch != sim::kNone) b.graph.add_dependency(launch, task);
-    if (call != nullptr) {
-      if (last_compute != sim::kNone) b.graph.add_dependency(last_compute, task);
-      if (op.beside) {
-        beside.push_back(task);
-      } else {
-        blocking.push_back(task);
-      }
-      continue;
-    }
-    for (const sim::TaskId t : blocking) b.graph.add_dependency(t, task);
-    blocking.clear();
-    if (op.joins) {
-      for (const sim::TaskId t : beside) b.graph.add_dependency(t, task);
-      beside.clear();
-    }
-    last_compute = task;
-  }
-  // All that still runs ends inside the block.
-  const sim::TaskId end = b.graph.add_task({.lane = b.compute, .label = labels[0]});
-  for (const sim::TaskId t : blocking) b.graph.add_dependency(t, end);
-  for (const sim::TaskId t : beside) b.graph.add_dependency(t, end);
+  emit_ops(b.graph, {.host = b.host, .compute = b.compute, .tensor = tensor, .context = context},
+           {.labels = labels, .host = labels[0]}, ops, times, host_launch);
   return b;
 }
 
@@ -160,12 +129,18 @@ void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const Cluste
 }
 }  // namespace
 
-BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                     const FrameworkSpec& framework, bool backward) {
+std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
+                                  const FrameworkSpec& framework) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
   for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem, framework)));
   share_sms(ops, shape, problem.cluster, times);
+  return times;
+}
+
+BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
+                     const FrameworkSpec& framework, bool backward) {
+  const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework);
   BlockCost cost;
   {
     const BlockGraph b = lower_block(ops, times, {});

@@ -36,4 +36,8 @@ BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const 
 /// Tensor cores at the rate they sustain in a step; flash attention of the framework's generation.
 Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework);
 
+/// Times of all of `ops`; compute beside collectives is slowed by the SMs these hold (hwmodels/sm_share.h).
+std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
+                                  const FrameworkSpec& framework);
+
 }  // namespace foretrain

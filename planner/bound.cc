@@ -45,9 +45,9 @@ Picoseconds step_bound(const Plan& plan, const PlanCosts& c) {
   const StageCost& first = c.stages.front();
   if (data_parallel && plan.zero_stage < 3) after += (overlaps ? 1 : first.data.buckets) * least(first.data.reduce);
   if (data_parallel) after += least(first.data.replica_reduce);
-  after += first.gradient_tail + c.norm_reduce;
+  after += first.gradient_tail.total + c.norm_reduce.total;
   const Picoseconds overhead = to_picoseconds(c.framework.step_overhead);
-  return std::max(overhead + worst + after, data_lane + c.norm_reduce) + longest_end;
+  return std::max(overhead + worst + after, data_lane + c.norm_reduce.total) + longest_end;
 }
 
 }  // namespace foretrain

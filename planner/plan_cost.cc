@@ -10,27 +10,6 @@
 namespace foretrain {
 namespace {
 
-Seconds memory_time(const Problem& problem, MemoryOp op, double elements, Bytes read, Bytes written) {
-  MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
-  k.read = read;
-  k.written = written;
-  return kernel_time(k, problem.cluster.gpu, problem.efficiency).time;
-}
-
-/// Gradient clipping reads the gradients once; fp16 scaling copies them to fp32 first; Adam reads and writes master
-/// weights and both moments, reads the gradient and writes the model's weights; the gradient buffer is cleared for the
-/// next step.
-Picoseconds optimizer_time(const Problem& problem, const FrameworkSpec& f, double held, double owned) {
-  const Bytes gradients = owned * f.gradient_bytes * bytes;
-  Seconds t = memory_time(problem, MemoryOp::grad_norm, owned, gradients, 0.0 * bytes);
-  if (f.gradient_bytes < 4) t += memory_time(problem, MemoryOp::cast, owned, gradients, owned * 4.0 * bytes);
-  const double states = problem.training.optimizer == Optimizer::adam ? 12 : 8;
-  t += memory_time(problem, MemoryOp::adam, owned, owned * (states + 4) * bytes,
-                   owned * (states + std::min(2.0, f.parameter_bytes)) * bytes);
-  t += memory_time(problem, MemoryOp::zero, held, 0.0 * bytes, held * f.gradient_bytes * bytes);
-  return to_picoseconds(t);
-}
-
 struct DataGroups {
   GroupLayout shard, replica;  // replica.ranks == 1 without HSDP
 };
@@ -43,7 +22,7 @@ DataGroups data_groups(const Plan& plan, const ClusterSpec& cluster) {
 
 Message message(const Problem& problem, CollectiveOp op, double size, const GroupLayout& group) {
   if (group.ranks <= 1 || size <= 0) return {};
-  return to_message(collective_time(op, size * bytes, group, problem.cluster));
+  return to_message(op, size * bytes, collective_time(op, size * bytes, group, problem.cluster));
 }
 
 DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, const PlanCosts& costs,
@@ -89,16 +68,19 @@ void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c)
   const double share = sm_share(data_groups(plan, problem.cluster).shard, problem.cluster);
   if (share <= 0) return;
   const auto slow = [&](BlockCost& block, std::int64_t layers, Picoseconds beside) {
+    const Picoseconds alone = block.gpu;
     const Picoseconds overlapped = std::min(block.gpu, layers * beside);
     const Picoseconds extra{std::llround(static_cast<double>(overlapped.count) * share / (1 - share))};
     block.gpu += extra;
     block.alone += extra;
     block.by_label[0] += extra;
+    return alone.count > 0 ? static_cast<double>(block.gpu.count) / static_cast<double>(alone.count) : 1.0;
   };
   for (std::size_t k = 0; k < c.forward.size(); ++k) {
     const DataParallelCost& d = c.stages[k % c.stages.size()].data;
-    slow(c.forward[k], c.placement.layers[k], d.layer_gather.total);
-    slow(c.backward[k], c.placement.layers[k], d.layer_gather.total + d.layer_reduce.total);
+    c.forward_slowdown.push_back(slow(c.forward[k], c.placement.layers[k], d.layer_gather.total));
+    c.backward_slowdown.push_back(
+        slow(c.backward[k], c.placement.layers[k], d.layer_gather.total + d.layer_reduce.total));
   }
 }
 
@@ -112,10 +94,37 @@ Message transfer_message(const Problem& problem, const Plan& plan, const Framewo
   return message(problem, CollectiveOp::send_recv, size, pipeline_pair(plan, problem.cluster));
 }
 
+TimedKernel timed(const Problem& problem, MemoryOp op, double elements, double read, double written) {
+  MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
+  k.read = read * bytes;
+  k.written = written * bytes;
+  return {k, to_picoseconds(kernel_time(k, problem.cluster.gpu, problem.efficiency).time)};
+}
+
 }  // namespace
 
-Message to_message(const CollectiveTime& t) {
+std::vector<TimedKernel> optimizer_kernels(const Problem& problem, const Plan& plan, const PlanCosts& costs,
+                                           std::int64_t parameters) {
+  const FrameworkSpec& f = costs.framework;
+  const double all = static_cast<double>(parameters);
+  const double held = all / (plan.zero_stage >= 2 ? costs.shard_ranks : 1);
+  const double owned = all / (plan.zero_stage >= 1 ? costs.shard_ranks : 1);
+  const double states = problem.training.optimizer == Optimizer::adam ? 12 : 8;  // fp32 master weights and moments
+  std::vector<TimedKernel> kernels;
+  kernels.reserve(4);
+  kernels.push_back(timed(problem, MemoryOp::grad_norm, owned, owned * f.gradient_bytes, 0));
+  if (f.gradient_bytes < 4)
+    kernels.push_back(timed(problem, MemoryOp::cast, owned, owned * f.gradient_bytes, owned * 4));
+  kernels.push_back(
+      timed(problem, MemoryOp::adam, owned, owned * (states + 4), owned * (states + std::min(2.0, f.parameter_bytes))));
+  kernels.push_back(timed(problem, MemoryOp::zero, held, 0, held * f.gradient_bytes));
+  return kernels;
+}
+
+Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& t) {
   Message m;
+  m.op = op;
+  m.size = size;
   m.total = to_picoseconds(t.time);
   m.fixed = m.total;
   const Seconds moving = t.time - t.latency;
@@ -227,14 +236,11 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
       continue;
     }
     stage.data = data_parallel_cost(problem, plan, c, stage.parameters, static_cast<double>(ends));
-    const double held = static_cast<double>(stage.parameters) / (plan.zero_stage >= 2 ? c.shard_ranks : 1);
-    const double owned = static_cast<double>(stage.parameters) / (plan.zero_stage >= 1 ? c.shard_ranks : 1);
-    stage.optimizer = optimizer_time(problem, framework, held, owned);
+    for (const TimedKernel& k : optimizer_kernels(problem, plan, c, stage.parameters)) stage.optimizer += k.time;
     if (plan.sequence_parallel && plan.tensor > 1) {
       const double norms = static_cast<double>(stage.layers * problem.model.norms_per_layer * problem.model.hidden);
       stage.gradient_tail = message(problem, CollectiveOp::all_reduce, norms * framework.gradient_bytes,
-                                    tensor_group(plan, problem.cluster))
-                                .total;
+                                    tensor_group(plan, problem.cluster));
     }
   }
   if (plan.zero_stage == 3) slow_beside_gathers(problem, plan, c);
@@ -244,11 +250,10 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
         static_cast<double>(vocabulary_per_rank(problem.model.vocab, plan.tensor) * problem.model.hidden);
     const std::int64_t stride = gpus_used(plan) / plan.pipeline * (plan.pipeline - 1);
     c.embedding_reduce = message(problem, CollectiveOp::all_reduce, table * framework.gradient_bytes,
-                                 group_layout(2, stride, problem.cluster))
-                             .total;
+                                 group_layout(2, stride, problem.cluster));
   }
   const std::int64_t model_parallel = std::int64_t{plan.tensor} * plan.pipeline;
-  c.norm_reduce = message(problem, CollectiveOp::all_reduce, 8, group_layout(model_parallel, 1, problem.cluster)).total;
+  c.norm_reduce = message(problem, CollectiveOp::all_reduce, 8, group_layout(model_parallel, 1, problem.cluster));
   return c;
 }
 

@@ -31,11 +31,13 @@ BlockShape block_shape(const Problem& problem, const Plan& plan);
 /// A message or collective on a communication lane: `fixed`, then `flow` bytes through the GPU's share of the NICs at
 /// up to `rate`. Without network traffic the flow is 0. `total` is its time when it has the network for itself.
 struct Message {
+  CollectiveOp op = CollectiveOp::all_reduce;
+  Bytes size;  ///< as CollectiveTime counts it
   Picoseconds fixed, total;
   Bytes flow;
   BytesPerSecond rate;
 };
-Message to_message(const CollectiveTime& time);
+Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& time);
 
 /// What a stage's data-parallel group does once a step.
 struct DataParallelCost {
@@ -51,18 +53,20 @@ struct StageCost {
   std::int64_t parameters = 0;  ///< on one GPU before data-parallel sharding
   std::int64_t layers = 0;
   DataParallelCost data;
-  Picoseconds gradient_tail;  ///< sums of norm gradients over the tensor group, after the last backward pass
-  Picoseconds optimizer;      ///< clipping, scaling, update of this GPU's share, clearing of gradients
+  Message gradient_tail;  ///< sums of norm gradients over the tensor group, after the last backward pass
+  Picoseconds optimizer;  ///< clipping, scaling, update of this GPU's share, clearing of gradients
 };
 
 struct PlanCosts {
   std::shared_ptr<const BlockCosts> blocks;
   Placement placement;
   std::vector<BlockCost> forward, backward;  ///< [virtual stage]
-  std::vector<StageCost> stages;             ///< [stage]
-  Message transfer;                          ///< activations or their gradients between neighbouring stages
-  Picoseconds embedding_reduce;              ///< tied embeddings: sum over first and last stage
-  Picoseconds norm_reduce;                   ///< global gradient norm over the model-parallel ranks
+  std::vector<double> forward_slowdown,
+      backward_slowdown;          ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
+  std::vector<StageCost> stages;  ///< [stage]
+  Message transfer;               ///< activations or their gradients between neighbouring stages
+  Message embedding_reduce;       ///< tied embeddings: sum over first and last stage
+  Message norm_reduce;            ///< global gradient norm over the model-parallel ranks
   FrameworkSpec framework;
   std::int32_t micro_batches = 1;
   std::int32_t shard_ranks = 1;  ///< ranks that share one copy of what ZeRO shards
@@ -71,6 +75,16 @@ struct PlanCosts {
 /// Costs of a legal plan. `blocks` must be block_costs of block_shape(problem, plan).
 PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<const BlockCosts> blocks,
                      const FrameworkSpec& framework);
+
+/// One kernel of the optimizer step.
+struct TimedKernel {
+  Kernel kernel;
+  Picoseconds time;
+};
+/// Kernels of one GPU's optimizer step, in order: gradient norm, fp32 copy of 16-bit gradients, update, clearing of
+/// gradients. StageCost::optimizer is their sum.
+std::vector<TimedKernel> optimizer_kernels(const Problem& problem, const Plan& plan, const PlanCosts& costs,
+                                           std::int64_t parameters);
 
 /// global_batch / (micro_batch x data).
 std::int32_t micro_batches(const Problem& problem, const Plan& plan);

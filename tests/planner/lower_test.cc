@@ -166,7 +166,8 @@ TEST_CASE("a pipeline without messages, host or data parallelism takes the sched
   for (std::size_t k = 0; k < 4; ++k) {
     costs.forward[k] = costs.forward[1];
     costs.backward[k] = costs.backward[1];
-    costs.stages[k].gradient_tail = costs.stages[k].optimizer = {};
+    costs.stages[k].gradient_tail = {};
+    costs.stages[k].optimizer = {};
   }
   costs.transfer = {};
   costs.norm_reduce = {};
