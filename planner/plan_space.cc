@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/framework.h"
 #include "planner/placement.h"
 #include "planner/plan_keys.h"
 
@@ -43,9 +44,14 @@ std::int32_t largest_data(const Problem& p, const Plan& plan) {
 PlanSpace::PlanSpace(const Problem& problem) : problem_(problem) {
   const SearchSpec& s = problem.search;
   std::vector<bool> sequence = s.sequence_parallel.empty() ? std::vector<bool>{false, true} : s.sequence_parallel;
-  std::vector<Recompute> recompute =
-      s.recompute.empty() ? std::vector<Recompute>{Recompute::none, Recompute::selective, Recompute::full}
-                          : s.recompute;
+  std::vector<Recompute> recompute = s.recompute;
+  if (recompute.empty()) {
+    recompute = {Recompute::none, Recompute::full};
+    // Repeating the attention core frees nothing where flash attention keeps nothing of it.
+    const bool repeats_nothing = problem.software.attention == AttentionKind::flash &&
+                                 framework_spec(problem.software.framework).selective == SelectiveKind::attention_core;
+    if (!repeats_nothing) recompute.insert(recompute.begin() + 1, Recompute::selective);
+  }
   std::vector<ContextKind> kinds =
       s.context_kind.empty() ? std::vector<ContextKind>{ContextKind::ring} : s.context_kind;
   const std::vector<std::int32_t> contexts = or_default(s.context, {1});
