@@ -5,7 +5,7 @@ namespace foretrain {
 EmittedBlock emit_ops(sim::TaskGraph& graph, const OpLanes& lanes, const OpMarks& marks, const std::vector<Op>& ops,
                       const std::vector<Picoseconds>& times, Picoseconds host_launch) {
   EmittedBlock block;
-  sim::TaskId last_compute = sim::kNone;
+  sim::TaskId last_compute = marks.after;
   std::vector<sim::TaskId> blocking;  // collectives that all later compute waits for
   std::vector<sim::TaskId> beside;    // collectives that run beside compute until a join
   for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -43,7 +43,7 @@ EmittedBlock emit_ops(sim::TaskGraph& graph, const OpLanes& lanes, const OpMarks
     }
     last_compute = task;
   }
-  if (!blocking.empty() || !beside.empty() || last_compute == sim::kNone) {
+  if (!blocking.empty() || !beside.empty() || last_compute == marks.after) {
     block.last =
         graph.add_task({.lane = lanes.compute, .label = marks.labels[0], .index = marks.index, .part = marks.part});
     for (const sim::TaskId t : blocking) graph.add_dependency(t, block.last);

@@ -21,6 +21,7 @@ struct OpMarks {
   sim::LabelId host = 0;
   std::int32_t index = sim::kNone, part = sim::kNone;
   std::int32_t first_payload = sim::kNone;  ///< payload of ops[0]; those of the others follow
+  sim::TaskId after = sim::kNone;           ///< compute of the block before; a leading collective starts after it
 };
 
 /// The tasks that others depend on: a block's first launch and first kernel, and the task that ends when all of it has.

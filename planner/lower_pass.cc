@@ -145,17 +145,22 @@ Lowering::TaskId Lowering::add_ops(const PassState& p, const BlockOps& block, st
   if (!slowdowns.empty()) {
     for (Picoseconds& t : times) t.count = std::llround(static_cast<double>(t.count) * slowdowns[p.k]);
   }
+  // A CUDA graph is launched at once: the host is in step with the GPU, but takes no time.
+  TaskId graph_launch = kNone;
+  if (launch.base() == 0) graph_launch = g_.add_task({.lane = lanes.host, .label = host_label_});
   const EmittedBlock emitted =
       emit_ops(g_, {.host = lanes.host, .compute = lanes.compute, .tensor = lanes.tensor, .context = lanes.context},
                {.labels = op_labels_,
                 .host = host_label_,
                 .index = p.pass.micro_batch,
                 .part = part,
-                .first_payload = block.first_payload},
+                .first_payload = block.first_payload,
+                .after = p.tasks->last},
                block.ops, times, to_picoseconds(launch));
+  if (graph_launch != kNone) g_.add_dependency(graph_launch, emitted.first);
   if (p.tasks->first == kNone) {
     p.tasks->first = emitted.first;
-    p.tasks->host = emitted.first_host;
+    p.tasks->host = graph_launch != kNone ? graph_launch : emitted.first_host;
   }
   p.tasks->last = emitted.last;
   return emitted.last;

@@ -70,6 +70,7 @@ TEST_CASE("every legal plan of an open search is visited: counted from the rules
                     if (plan.pipeline == 1 && (k != ScheduleKind::one_f_one_b || flags >= 2)) continue;
                     if (plan.data == 1 && plan.zero_stage > 0) continue;
                     if (plan.recompute_layers >= chunk) continue;
+                    if (r == Recompute::selective) continue;  // flash attention keeps nothing of the core
                     expected.insert(to_json(plan));
                   }
   CHECK(visited.size() > 100);
