@@ -1,5 +1,6 @@
 #include "sim/timeline.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -51,15 +52,7 @@ class LaneClock {
 
   void add(const TaskGraph& graph, const Timeline& timeline, const std::vector<LabelId>& wait_labels, TaskId task) {
     const Picoseconds gap = timeline.start[at(task)] - free_;
-    if (gap.count > 0) {
-      const TaskId by = timeline.released_by[at(task)];
-      const LabelId label = by == kNone ? kNone : wait_labels[at(by)];
-      if (label == kNone) {
-        idle_ += gap;
-      } else {
-        add_time(graph, label, gap, time_.wait_by_part);
-      }
-    }
+    if (gap.count > 0) add_gap(graph, timeline, wait_labels, task);
     add_time(graph, graph.label_of(task), timeline.end[at(task)] - timeline.start[at(task)], time_.seconds_by_part);
     free_ = timeline.end[at(task)];
   }
@@ -70,6 +63,22 @@ class LaneClock {
   }
 
  private:
+  /// Goes back from `task` over the tasks that released one another and books the part of the gap that each ran in.
+  void add_gap(const TaskGraph& graph, const Timeline& timeline, const std::vector<LabelId>& wait_labels, TaskId task) {
+    TimePoint until = timeline.start[at(task)];
+    for (TaskId by = timeline.released_by[at(task)]; by != kNone && until > free_; by = timeline.released_by[at(by)]) {
+      const TimePoint from = std::max(timeline.start[at(by)], free_);
+      const LabelId label = wait_labels[at(by)];
+      if (label == kNone) {
+        idle_ += until - from;
+      } else {
+        add_time(graph, label, until - from, time_.wait_by_part);
+      }
+      until = from;
+    }
+    idle_ += until - free_;
+  }
+
   LaneTime time_;
   Picoseconds idle_;
   TimePoint free_;  // when the task before ended

@@ -33,8 +33,10 @@ struct LaneTime {
   std::vector<double> wait_by_part;     ///< gaps that waited for another lane, by that lane's wait_label
   double idle = 0;                      ///< gaps that waited for nothing we label, and the time after the last task
 };
-/// Walks the gaps back along released_by: a gap before task t counts for the lane of the task that released it; when
-/// that lane has no wait_label its own releaser is asked, until a lane with one is found or time 0 is reached (idle).
+/// A gap before task t is booked piece by piece, going back along released_by: the time in which the task that released
+/// t ran counts for that task's lane, the time before for the lane of the one that released it, and so on until the gap
+/// is covered. A lane without a wait_label passes its share on to the first one behind it that has one; where there is
+/// none, it is idle.
 LaneTime lane_time(const TaskGraph& graph, const Timeline& timeline, LaneId lane);
 /// lane_time() of every lane, in one pass. [lane]
 std::vector<LaneTime> lane_times(const TaskGraph& graph, const Timeline& timeline);

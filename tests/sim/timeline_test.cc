@@ -69,6 +69,29 @@ TEST_CASE("a composite task's time goes to its parts, a gap to the lane waited f
   CHECK(critical_path(graph, timeline) == std::vector<TaskId>{first, all_reduce, send});
 }
 
+TEST_CASE("a gap is shared among those who ran while it lasted") {
+  // The second GPU waits 10 s: 6 s for the first GPU's compute, then 4 s for the message between them.
+  TaskGraph graph;
+  const std::int32_t work = graph.part("work"), bubble = graph.part("bubble"), message = graph.part("message");
+  const LabelId working = graph.add_label({"work", {{work, 1}}});
+  const LabelId waiting = graph.add_label({"bubble", {{bubble, 1}}});
+  const LabelId sending = graph.add_label({"message", {{message, 1}}});
+  const LaneId first = graph.add_lane({"compute", graph.add_device({"first"}), LaneKind::compute, waiting});
+  const DeviceId device = graph.add_device({"second"});
+  const LaneId second = graph.add_lane({"compute", device, LaneKind::compute, waiting});
+  const LaneId wire = graph.add_lane({"receive", device, LaneKind::communication, sending});
+  const std::int64_t s = 1'000'000'000'000;
+  const TaskId a = graph.add_task(on(first, working, 6 * s));
+  const TaskId b = graph.add_task(on(wire, sending, 4 * s));
+  const TaskId c = graph.add_task(on(second, working, 1 * s));
+  graph.add_dependency(a, b);
+  graph.add_dependency(b, c);
+  const LaneTime time = lane_time(graph, simulate(graph), second);
+  CHECK(time.wait_by_part[static_cast<std::size_t>(bubble)] == doctest::Approx(6));
+  CHECK(time.wait_by_part[static_cast<std::size_t>(message)] == doctest::Approx(4));
+  CHECK(time.idle == doctest::Approx(0));
+}
+
 TEST_CASE("the critical path has no gap and lasts the makespan") {
   for (const Schedule& s : schedules()) {
     const TaskGraph graph = pipeline_graph(s, {4, s.name == "interleaved" ? 3 : 1, 12}, {{1009}, {2003}});
