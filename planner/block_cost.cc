@@ -58,6 +58,10 @@ Kernel in_model_format(Kernel kernel, const GpuSpec& gpu) {
   return kernel;
 }
 
+/// No operation is timed as longer than this, so that a block's sum stays within the clock; a plan that has one is
+/// refused (break_of_time).
+constexpr Seconds kLongestOperation = 86400.0 * seconds;
+
 /// Time of FlashAttention `generation` over that of the GPU's best kernels, which kernel_time knows.
 /// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as
 /// fast as 2 on Hopper forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as
@@ -133,7 +137,8 @@ std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& 
                                   const FrameworkSpec& framework) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
-  for (const Op& op : ops) times.push_back(to_picoseconds(op_time(op, shape, problem, framework)));
+  for (const Op& op : ops)
+    times.push_back(to_picoseconds(min(op_time(op, shape, problem, framework), kLongestOperation)));
   share_sms(ops, shape, problem.cluster, times);
   return times;
 }

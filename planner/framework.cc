@@ -71,7 +71,6 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   torchtitan.gradient_bytes = 4;
   torchtitan.optimizer_bytes = 8;
   torchtitan.gradient_reduce_bytes = 4;
-  torchtitan.reduce_every_micro_batch = true;
   rows[2] = torchtitan;
 
   // FSDP1 as Composer and llm-foundry set it (mixed_precision: PURE): fp32 master shards, bf16 gathered parameters and
@@ -95,7 +94,6 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   deepspeed.gradient_bytes = 2;
   deepspeed.gradient_reduce_bytes = 2;
   deepspeed.bucket_parameters = 250e6;
-  deepspeed.reduce_every_micro_batch = true;
   rows[4] = deepspeed;
 
   // MaxText: JAX/XLA compiles the whole step, so launches cost next to nothing.

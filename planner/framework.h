@@ -45,7 +45,6 @@ struct FrameworkSpec {
   bool overlap_param_gather = true;     ///< ZeRO-1 gathers parameters beside the next forward pass
   bool splits_pipeline_messages =
       false;  ///< pipeline messages are split over the tensor group (needs scatter-gather or SP)
-  bool reduce_every_micro_batch = false;  ///< ZeRO >= 2 reduces gradients after each micro-batch
   double bucket_parameters = 40e6;        ///< parameters in one gradient bucket, at least
   // Bytes per parameter of the model on a GPU, before sharding.
   double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;

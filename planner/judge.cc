@@ -20,6 +20,8 @@ Judgement Judge::judge(const Plan& plan) {
   Judgement j;
   j.rejection = break_of_rule(problem_, plan);
   if (j.rejection) return j;
+  j.rejection = break_of_time(problem_, plan, *blocks(plan));
+  if (j.rejection) return j;
   const PlanCosts c = costs(plan);
   std::int64_t most = 0;
   for (std::int32_t s = 0; s < plan.pipeline; ++s)

@@ -1,6 +1,9 @@
 #include "planner/legality.h"
 
+#include <algorithm>
+
 #include "planner/placement.h"
+#include "planner/plan_cost.h"
 
 namespace foretrain {
 namespace {
@@ -128,6 +131,17 @@ std::optional<Rejection> break_of_rule(const Problem& p, const Plan& plan) {
   if (auto r = break_of_sequence_rule(p, plan)) return r;
   if (auto r = break_of_pipeline_rule(p, plan)) return r;
   return break_of_framework_rule(p, plan);
+}
+
+std::optional<Rejection> break_of_time(const Problem& p, const Plan& plan, const BlockCosts& blocks) {
+  const auto seconds_of = [](const BlockCost& b) { return to_seconds(std::max(b.gpu, b.host)); };
+  const double layers = static_cast<double>(ceil_div(p.model.layers, plan.pipeline)) + 1;
+  const double passes = static_cast<double>(micro_batches(p, plan)) + plan.pipeline;
+  const Seconds ends = seconds_of(blocks.head_forward) + seconds_of(blocks.head_backward);
+  const Seconds step =
+      passes * (layers * (seconds_of(blocks.layer_forward) + seconds_of(blocks.layer_backward)) + ends);
+  if (step < kLongestSimulatedTime / 3.0) return std::nullopt;
+  return refuse(R::time, "a step would take more than ten days");
 }
 
 }  // namespace foretrain

@@ -14,4 +14,9 @@ namespace foretrain {
 /// legality.cc).
 std::optional<Rejection> break_of_rule(const Problem& problem, const Plan& plan);
 
+struct BlockCosts;
+/// A step of more than ten days is refused before its times are added up: it is of no use, and the clock ends at
+/// thirty. `blocks`: block_costs of the plan's shape.
+std::optional<Rejection> break_of_time(const Problem& problem, const Plan& plan, const BlockCosts& blocks);
+
 }  // namespace foretrain

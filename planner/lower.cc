@@ -178,7 +178,8 @@ bool Lowering::gathers_ahead() const {
   return data_parallel() && (plan_.zero_stage == 1 || plan_.zero_stage == 2) && costs_.framework.overlap_param_gather &&
          plan_.overlap.data;
 }
-bool Lowering::reduces_each_time() const { return plan_.zero_stage >= 2 && costs_.framework.reduce_every_micro_batch; }
+/// A rank that keeps only its shard of the gradients must give the rest away after each micro-batch.
+bool Lowering::reduces_each_time() const { return plan_.zero_stage >= 2; }
 WorkGroup Lowering::reduce_group() const { return plan_.zero_stage == 0 ? WorkGroup::data : WorkGroup::shard; }
 
 std::int32_t Lowering::add_work(Work work) {

@@ -121,11 +121,14 @@ std::vector<TimedKernel> optimizer_kernels(const Problem& problem, const Plan& p
   return kernels;
 }
 
+/// As with operations: longer ones are cut, and their plans are far too slow to be chosen.
+constexpr Seconds kLongestMessage = 3600.0 * seconds;
+
 Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& t) {
   Message m;
   m.op = op;
   m.size = size;
-  m.total = to_picoseconds(t.time);
+  m.total = to_picoseconds(min(t.time, kLongestMessage));
   m.fixed = m.total;
   const Seconds moving = t.time - t.latency;
   if (t.network_bytes_per_gpu.base() > 0 && moving.base() > 0) {

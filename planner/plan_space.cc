@@ -144,7 +144,8 @@ void PlanSpace::visit_schedules(Plan& plan, const std::function<void(const Plan&
         with(ScheduleKind::interleaved);
       } else {
         with(ScheduleKind::one_f_one_b);
-        if (plan.pipeline > 1) with(ScheduleKind::gpipe);
+        const bool one_micro_batch = problem_.training.global_batch == std::int64_t{plan.micro_batch} * plan.data;
+        if (plan.pipeline > 1 && !one_micro_batch) with(ScheduleKind::gpipe);  // with one, both orders are the same
       }
     }
   }

@@ -19,11 +19,12 @@ enum class RejectionReason : std::uint8_t {
   framework,
   memory,
   precision,
-  model
+  model,
+  time
 };
-inline constexpr std::array<std::string_view, 11> kRejectionNames = {"gpus",   "divisibility", "heads",    "layers",
+inline constexpr std::array<std::string_view, 12> kRejectionNames = {"gpus",   "divisibility", "heads",    "layers",
                                                                      "batch",  "schedule",     "sequence", "framework",
-                                                                     "memory", "precision",    "model"};
+                                                                     "memory", "precision",    "model",    "time"};
 
 struct Rejection {
   RejectionReason reason = RejectionReason::divisibility;

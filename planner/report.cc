@@ -51,9 +51,10 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
   r.rejection = break_of_rule(problem, plan);
   if (r.rejection) return d;
   const FrameworkSpec framework = framework_spec(problem.software, problem.training.precision);
-  const PlanCosts costs = plan_costs(
-      problem, plan, std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework)),
-      framework);
+  const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
+  r.rejection = break_of_time(problem, plan, *blocks);
+  if (r.rejection) return d;
+  const PlanCosts costs = plan_costs(problem, plan, blocks, framework);
   PeakMoments moments;
   r.stages = memory_anatomy(problem, plan, costs, moments);
   std::int64_t most = 0;
