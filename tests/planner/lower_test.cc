@@ -50,7 +50,7 @@ LaneWork data_parallel_work(const Plan& plan, const PlanCosts& c, std::size_t s)
     return (2 * m * layers) * d.layer_gather + (m * layers) * d.layer_reduce + (2 * end_passes) * d.ends_gather +
            end_passes * d.ends_reduce + replicas;
   }
-  const bool each_time = plan.zero_stage == 2 && c.framework.reduce_every_micro_batch;
+  const bool each_time = plan.zero_stage == 2;  // a shard of the gradients is all that is kept
   const LaneWork gathers = (plan.zero_stage >= 1 ? 1.0 * d.buckets : 0.0) * d.gather;
   return ((each_time ? m : 1.0) * d.buckets) * d.reduce + gathers + replicas;
 }
