@@ -32,8 +32,11 @@ std::span<const Tile> tiles_of(const GpuSpec& gpu) {
 
 constexpr double harmonic_edge(Tile t) { return 2.0 * t.m * t.n / (t.m + t.n); }
 
-/// Largest power of two that divides `n`, up to 128.
-constexpr std::int64_t power_of_two_in(std::int64_t n) { return n <= 0 ? 128 : std::min<std::int64_t>(128, n & -n); }
+/// Largest power of two that divides `n`, up to 128. A power of two below that packs whole lines: as good as 128.
+constexpr std::int64_t alignment_of(std::int64_t n) {
+  const std::int64_t power = n & -n;
+  return power == n || power > 128 ? 128 : power;
+}
 
 /// Rate when rows do not start on a 128-byte line, against rows that do. Operands move in 16-byte pieces out of
 /// 128-byte lines; rows that are multiples of 64 bytes only take lines they share with their neighbours, rows not of 16
@@ -45,7 +48,7 @@ constexpr std::int64_t power_of_two_in(std::int64_t n) { return n <= 0 ? 128 : s
 double alignment_rate(const Gemm& g, const GpuSpec& gpu, double width) {
   if (gpu.vendor != "NVIDIA" || gpu.compute_capability < 80) return 1;
   const std::int64_t across = g.layout == GemmLayout::nt ? g.m : g.k;
-  const std::int64_t elements = std::min(power_of_two_in(across), power_of_two_in(g.n));
+  const std::int64_t elements = std::min(alignment_of(across), alignment_of(g.n));
   constexpr double kHalving = 0.82;
   double rate = 1;
   for (double row = static_cast<double>(elements) * width; row < 128; row *= 2)

@@ -1,0 +1,52 @@
+#include "hwmodels/sustained_rate.h"
+
+#include <doctest/doctest.h>
+
+#include "hwmodels/kernel_time.h"
+#include "hwmodels/sm_share.h"
+
+using namespace foretrain;
+
+TEST_CASE("the slowest of n GPUs follows the order statistics of the normal distribution") {
+  CHECK(slowest_of(1) == 1);
+  // Expected largest of n standard normal numbers, tables of Harter 1961: n = 2: 0.5642, 8: 1.4236, 100: 2.5076,
+  // 1000: 3.2414.
+  CHECK(slowest_of(2) == doctest::Approx(1 + 0.015 * 0.5642).epsilon(0.001));
+  CHECK(slowest_of(8) == doctest::Approx(1 + 0.015 * 1.4236).epsilon(0.001));
+  CHECK(slowest_of(100) == doctest::Approx(1 + 0.015 * 2.5076).epsilon(0.001));
+  CHECK(slowest_of(1000) == doctest::Approx(1 + 0.015 * 3.2414).epsilon(0.001));
+}
+
+TEST_CASE("a collective holds one SM for each channel") {
+  ClusterSpec cluster;
+  cluster.gpu.sm_count = 108;
+  cluster.gpu.compute_capability = 80;
+  CHECK(sm_share({.ranks = 1}, cluster) == 0);
+  CHECK(sm_share({.ranks = 8, .ranks_per_node = 8}, cluster) == doctest::Approx(24.0 / 108));   // one node: 24 channels
+  CHECK(sm_share({.ranks = 16, .ranks_per_node = 8}, cluster) == doctest::Approx(16.0 / 108));  // two: 16
+}
+
+TEST_CASE("rows off the 128-byte line slow a matrix multiplication, by the same factor for each halving") {
+  GpuSpec gpu;
+  gpu.vendor = "NVIDIA";
+  gpu.architecture = "Ampere";
+  gpu.compute_capability = 80;
+  gpu.peak[static_cast<std::size_t>(DType::bf16)] = 300 * TFLOP_per_s;
+  gpu.memory_bandwidth = 2000 * GB_per_s;
+  gpu.sm_count = 100;
+  EfficiencySpec e;
+  e.gemm.fixed = {};
+  e.gemm.wave_overlap = 1;  // no step from a wave more or less
+  const auto rate = [&](std::int64_t n, std::int64_t k) {
+    const Gemm g{.m = 1 << 15, .n = n, .k = k};
+    return flops_of(Kernel{g}) / kernel_time(g, gpu, e).time;
+  };
+  // 8192 + 64 bf16 elements are 129 lines; + 32: half a line over; + 8: 16 bytes over; + 4: 8 bytes, no wide copies.
+  const double aligned = rate(8192, 8192 + 64).base();
+  CHECK(rate(8192, 8192 + 32).base() / aligned == doctest::Approx(0.82).epsilon(0.01));
+  CHECK(rate(8192, 8192 + 8).base() / aligned == doctest::Approx(0.82 * 0.82 * 0.82).epsilon(0.01));
+  CHECK(rate(8192, 8192 + 4).base() / aligned == doctest::Approx(0.82 * 0.82 * 0.82 * 0.82 * 0.82).epsilon(0.01));
+  CHECK(rate(8192, 32) / rate(8192, 64) > 0.4);  // a power of two packs whole lines
+  gpu.compute_capability = 70;                   // Volta's kernels show none of it
+  CHECK(rate(8192, 8192 + 4).base() / aligned > 0.99);
+}
