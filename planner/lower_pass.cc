@@ -26,9 +26,9 @@ void Lowering::add_whole_pass(const PassState& p) {
   const std::int32_t parts = reduces ? std::max(1, data.buckets / plan_.virtual_pipeline) : 1;
   for (std::int32_t i = 0; i < parts; ++i) {
     const TaskId waits_for = plan_.overlap.data ? kNone : last_reduce_;
-    const TaskId before = p.tasks->first;
+    const TaskId from = g_.task_count();  // the part's first task, where it has any
     const TaskId task = add_part(p, i, parts);
-    if (waits_for != kNone) g_.add_dependency(waits_for, before == kNone ? p.tasks->first : task);
+    if (waits_for != kNone && g_.task_count() > from) g_.add_dependency(waits_for, first_on_compute(from, p.stage));
     if (reduces) {
       last_reduce_ = add_message(lanes.data, p.stage, data.reduce, data_label_, reduce_group());
       g_.add_dependency(task, last_reduce_);
