@@ -211,7 +211,7 @@ class Reader {
   void lane(Fields& f) {
     insert(lane_ids_, f, "a lane", file_.lanes.size());
     StepLane lane;
-    lane.stage = f.small("a stage");
+    lane.stage = f.small("a stage or -1", -1);
     lane.kind = static_cast<StepLaneKind>(f.one_of(kStepLaneNames, "a kind of lane"));
     lane.name = f.word("a name");
     f.finish();

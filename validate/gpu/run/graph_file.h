@@ -45,6 +45,7 @@ struct StepStage {
   std::int32_t index = 0;
   std::int32_t layers = 0;
 };
+/// stage -1: what all stages do together.
 struct StepLane {
   std::int32_t stage = 0;
   StepLaneKind kind = StepLaneKind::compute;
