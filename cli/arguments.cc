@@ -68,6 +68,9 @@ Action add_simulate(CLI::App& app) {
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
   app.add_option("-o,--output", o->output, Text("write the result to this file"));
   app.add_option("--trace", o->trace, Text("write the timeline to this file (Perfetto, chrome://tracing)"));
+  app.add_option("--graph", o->graph, Text("write the step, kernel by kernel, to this file (foretrain-gpu runs it)"));
+  app.add_option("--rank", o->rank, Text("with --graph: the rank whose stage is written, or all"))
+      ->type_name("RANK|all");
   add_format(app, o->format);
   return action_of(o, simulate);
 }

@@ -1,5 +1,8 @@
 /// `foretrain simulate` and `foretrain memory`: one plan, in time and in memory.
+#include <charconv>
+#include <optional>
 #include <string>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -10,6 +13,7 @@
 #include "cli/subcommands.h"
 #include "cli/trace.h"
 #include "hwmodels/catalogue.h"
+#include "planner/graph_file.h"
 #include "planner/plan_file.h"
 
 namespace foretrain::cli {
@@ -20,6 +24,26 @@ Problem load_with_plan(const SpecNode& job) {
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   if (!problem.plan) job.fail("key \"plan\" is missing: it holds the one plan to predict");
   return problem;
+}
+
+/// The rank that `text` names, nothing for all of them.
+std::optional<std::int64_t> parse_rank(const std::string& text, const Plan& plan) {
+  if (text == "all") return {};
+  std::int64_t rank = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rank);
+  if (error != std::errc{} || end != text.data() + text.size() || rank < 0 || rank >= gpus_used(plan))
+    throw SpecError("--rank", fmt::format("expected all, or 0 to {}; got {}", gpus_used(plan) - 1, in_quotes(text)));
+  return rank;
+}
+
+void write_graph_file(const SimulateOptions& options, const Problem& problem, Seconds step) {
+  const Plan& plan = *problem.plan;
+  const std::optional<std::int64_t> rank = parse_rank(options.rank, plan);
+  const StepGraph graph = kernel_step(problem, plan);
+  write_file(options.graph, [&](std::ostream& stream) {
+    write_graph(problem, plan, graph, stream,
+                {.rank = rank, .version = FORETRAIN_VERSION, .step = to_picoseconds(step)});
+  });
 }
 
 /// A refused plan in one line.
@@ -46,6 +70,7 @@ int simulate(const SimulateOptions& options) {
     if (options.format == Format::json) print(document);
   }
   if (!options.trace.empty() && simulated) write_trace(options.trace, problem, *problem.plan);
+  if (!options.graph.empty() && simulated) write_graph_file(options, problem, report.step);
   if (options.format == Format::text) {
     std::string text = describe(problem) + "\n" + to_text(report.plan) + "\n";
     if (report.rejection) text += refusal_text(report);

@@ -32,6 +32,7 @@ struct SimulateOptions {
   JobOptions job;
   std::int32_t plan = 1;  ///< which plan of a plan file
   std::string output, trace;
+  std::string graph, rank = "all";  ///< the step kernel by kernel, of one rank or all
   Format format = Format::text;
 };
 
