@@ -1,8 +1,6 @@
 // The bound is what makes the search exact: it must never exceed the simulated step.
 #include "planner/bound.h"
 
-#include <algorithm>
-
 #include <doctest/doctest.h>
 
 #include "planner/lower.h"
@@ -25,15 +23,13 @@ TEST_CASE("the bound never exceeds the simulated step, for every plan of every s
     const Problem problem = job(text);
     Judge judge(problem);
     std::int64_t feasible = 0, broken = 0;
-    double closest = 0, sum = 0;
+    double sum = 0;
     for_each_plan(problem, [&](const Plan& plan, std::int64_t) {
       const Judgement j = judge.judge(plan);
       if (j.rejection) return;
       ++feasible;
       const Picoseconds step = simulated(problem, plan, judge);
-      const double ratio = to_seconds(j.bound) / to_seconds(step);
-      closest = std::max(closest, ratio);
-      sum += ratio;
+      sum += to_seconds(j.bound) / to_seconds(step);
       if (j.bound <= step) return;
       if (++broken <= 3) {
         CAPTURE(to_text(plan));
@@ -43,6 +39,7 @@ TEST_CASE("the bound never exceeds the simulated step, for every plan of every s
     CAPTURE(text);
     CHECK(feasible > 10);
     CHECK(broken == 0);
-    MESSAGE(feasible << " plans, bound/step mean " << sum / static_cast<double>(feasible) << ", most " << closest);
+    // A weak bound would pass as well: where launches cost nothing it knows all but the middle of the pipeline.
+    if (problem.software.cuda_graphs) CHECK(sum / static_cast<double>(feasible) > 0.88);
   }
 }

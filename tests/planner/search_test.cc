@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -75,23 +76,21 @@ TEST_CASE("the search finds what brute force finds, with 1, 2 and 3 threads") {
     CAPTURE(text);
     const Problem problem = job(text);
     const BruteForce all = brute_force(problem);
-    for (const std::int32_t threads : {1, 2, 3}) {
-      for (const std::int32_t top : {1, 10, 200}) {
-        SearchOptions options;
-        options.top = top;
-        options.threads = threads;
-        const SearchResult found = search(problem, options);
-        CHECK(found.considered == all.considered);
-        CHECK(found.rejected == all.rejected);
-        CHECK(found.simulated + found.cut_by_bound == all.feasible);
-        CHECK_FALSE(found.stopped_early);
-        REQUIRE(found.plans.size() == std::min(static_cast<std::size_t>(top), all.best.size()));
-        for (std::size_t i = 0; i < found.plans.size(); ++i) check_same(found.plans[i], all.best[i]);
-        REQUIRE(found.nearest_miss.has_value() == all.nearest_miss.has_value());
-        if (all.nearest_miss) {
-          CHECK(to_json(found.nearest_miss->plan) == to_json(all.nearest_miss->plan));
-          CHECK(found.nearest_miss->rejection->excess == all.nearest_miss->rejection->excess);
-        }
+    for (const auto& [threads, top] : {std::pair(1, 10), std::pair(2, 10), std::pair(3, 10), std::pair(2, 200)}) {
+      SearchOptions options;
+      options.top = top;
+      options.threads = threads;
+      const SearchResult found = search(problem, options);
+      CHECK(found.considered == all.considered);
+      CHECK(found.rejected == all.rejected);
+      CHECK(found.simulated + found.cut_by_bound == all.feasible);
+      CHECK_FALSE(found.stopped_early);
+      REQUIRE(found.plans.size() == std::min(static_cast<std::size_t>(top), all.best.size()));
+      for (std::size_t i = 0; i < found.plans.size(); ++i) check_same(found.plans[i], all.best[i]);
+      REQUIRE(found.nearest_miss.has_value() == all.nearest_miss.has_value());
+      if (all.nearest_miss) {
+        CHECK(to_json(found.nearest_miss->plan) == to_json(all.nearest_miss->plan));
+        CHECK(found.nearest_miss->rejection->excess == all.nearest_miss->rejection->excess);
       }
     }
   }
