@@ -25,39 +25,34 @@ void OpBuilder::label(TimeLabel l) { label_ = l; }
 
 void OpBuilder::layer_forward() {
   norm(norm_tokens_, false);
-  gather_sequence();
-  linear_forward(model_.hidden, qkv_width());
+  column_forward(model_.hidden, qkv_width());
   if (model_.position == PositionKind::rope) rope(false);
   attention_forward();
-  linear_forward(heads_ * model_.head_dim, model_.hidden);
-  reduce_forward();
+  row_forward(heads_ * model_.head_dim, model_.hidden);
   residual(model_.attention_out_bias, false);
-  if (!model_.parallel_block) {
+  if (model_.parallel_block) {
+    linear_forward(model_.hidden, fc1_width());  // reads what attention's projections read
+  } else {
     norm(norm_tokens_, false);
-    gather_sequence();
+    column_forward(model_.hidden, fc1_width());
   }
-  linear_forward(model_.hidden, (model_.gated_mlp ? 2 : 1) * ffn_);
   activation(false);
-  linear_forward(ffn_, model_.hidden);
-  reduce_forward();
+  row_forward(ffn_, model_.hidden);
   residual(model_.mlp_bias, false);
 }
 
 void OpBuilder::selective_recompute() {
   if (framework_.selective == SelectiveKind::attention_core) return;
   const bool keeps_half = framework_.selective == SelectiveKind::alternate_matmuls;
-  const std::int64_t fc1 = (model_.gated_mlp ? 2 : 1) * ffn_;
   label(TimeLabel::recompute);
   norm(norm_tokens_, false);
   if (keeps_half) linear_forward(model_.hidden, kv_heads_ * model_.head_dim);  // of q, k, v the second
   if (model_.position == PositionKind::rope) rope(false);
   if (!keeps_half) attention_forward();
-  linear_forward(heads_ * model_.head_dim, model_.hidden);
-  reduce_forward();
+  row_forward(heads_ * model_.head_dim, model_.hidden);
   memory(MemoryOp::add, false, norm_tokens_, model_.hidden);
   norm(norm_tokens_, false);
-  gather_sequence();
-  linear_forward(model_.hidden, keeps_half && model_.gated_mlp ? ffn_ : fc1);
+  column_forward(model_.hidden, keeps_half && model_.gated_mlp ? ffn_ : fc1_width());
   activation(false);
   label(TimeLabel::compute);
 }
@@ -65,15 +60,12 @@ void OpBuilder::selective_recompute() {
 void OpBuilder::layer_backward() {
   if (shape_.recompute == Recompute::selective) selective_recompute();
   residual(model_.mlp_bias, true);
-  scatter_gradient_in();
-  linear_backward(ffn_, model_.hidden, Reduce::none);
+  row_backward(ffn_, model_.hidden);
   activation(true);
-  linear_backward(model_.hidden, (model_.gated_mlp ? 2 : 1) * ffn_,
-                  model_.parallel_block ? Reduce::none : Reduce::input);
+  column_backward(model_.hidden, fc1_width(), !model_.parallel_block);
   if (!model_.parallel_block) norm(norm_tokens_, true);
   residual(model_.attention_out_bias, true);
-  scatter_gradient_in();
-  linear_backward(heads_ * model_.head_dim, model_.hidden, Reduce::none);
+  row_backward(heads_ * model_.head_dim, model_.hidden);
   if (shape_.recompute == Recompute::selective && framework_.selective == SelectiveKind::attention_core &&
       software_.attention == AttentionKind::unfused) {
     label(TimeLabel::recompute);
@@ -82,7 +74,7 @@ void OpBuilder::layer_backward() {
   }
   attention_backward();
   if (model_.position == PositionKind::rope) rope(true);
-  linear_backward(model_.hidden, qkv_width(), Reduce::input);
+  column_backward(model_.hidden, qkv_width(), true);
   norm(norm_tokens_, true);
 }
 
@@ -102,7 +94,7 @@ void OpBuilder::embedding_backward() {
 void OpBuilder::head_forward() {
   const std::int64_t vocabulary = vocabulary_per_rank(model_.vocab, shape_.tensor);
   norm(norm_tokens_, false);
-  gather_sequence();
+  gather_sequence();  // Transformer Engine's overlap does not cover the LM head
   linear_forward(model_.hidden, vocabulary);
   cross_entropy(false, vocabulary);
   if (shape_.tensor > 1) {  // maximum, predicted logit, sum of exponentials: one fp32 number a token each
@@ -113,10 +105,13 @@ void OpBuilder::head_forward() {
 void OpBuilder::head_backward() {
   const std::int64_t vocabulary = vocabulary_per_rank(model_.vocab, shape_.tensor);
   cross_entropy(true, vocabulary);
-  linear_backward(model_.hidden, vocabulary, Reduce::input);
+  column_backward(model_.hidden, vocabulary, true);
   norm(norm_tokens_, true);
 }
 
+bool OpBuilder::sequence_split() const { return shape_.sequence_parallel && shape_.tensor > 1; }
+bool OpBuilder::overlaps() const { return shape_.tensor_overlap && sequence_split(); }
+std::int64_t OpBuilder::fc1_width() const { return (model_.gated_mlp ? 2 : 1) * ffn_; }
 std::int64_t OpBuilder::qkv_width() const { return (heads_ + 2 * kv_heads_) * model_.head_dim; }
 
 Bytes OpBuilder::hidden_bytes() const {
@@ -180,61 +175,96 @@ void OpBuilder::activation(bool backward) {
 }
 
 void OpBuilder::gather_sequence() {
-  if (!shape_.sequence_parallel || shape_.tensor == 1) return;
-  tensor_collective(CollectiveOp::all_gather);
+  if (sequence_split()) collective(CollectiveOp::all_gather, hidden_bytes());
 }
 
 void OpBuilder::reduce_forward() {
   if (shape_.tensor == 1) return;
-  tensor_collective(shape_.sequence_parallel ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce);
+  collective(shape_.sequence_parallel ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, hidden_bytes());
 }
 
-void OpBuilder::scatter_gradient_in() {
-  if (shape_.sequence_parallel && shape_.tensor > 1) tensor_collective(CollectiveOp::all_gather);
+void OpBuilder::linear_forward(std::int64_t in, std::int64_t out) { push(gemm(tokens_, out, in, GemmLayout::tn)); }
+
+void OpBuilder::column_forward(std::int64_t in, std::int64_t out) {
+  if (overlaps()) {
+    gathered_in_chunks(gemm(tokens_, out, in, GemmLayout::tn));
+    return;
+  }
+  gather_sequence();
+  linear_forward(in, out);
 }
 
-void OpBuilder::tensor_collective(CollectiveOp op) {
-  if (!shape_.tensor_overlap) {
-    collective(op, hidden_bytes());
+void OpBuilder::row_forward(std::int64_t in, std::int64_t out) {
+  if (!overlaps()) {
+    linear_forward(in, out);
+    reduce_forward();
     return;
   }
   const double chunks = static_cast<double>(shape_.tensor);
-  collective(op, hidden_bytes() / chunks);
-  collective(op, hidden_bytes() * ((chunks - 1) / chunks)).beside = true;
-}
-
-void OpBuilder::linear_forward(std::int64_t in, std::int64_t out) {
-  push(Gemm{.m = tokens_, .n = out, .k = in, .dtype = gemm_, .output = dtype_, .layout = GemmLayout::tn}).joins = true;
-}
-
-void OpBuilder::linear_backward(std::int64_t in, std::int64_t out, Reduce reduce) {
-  const bool parallel = shape_.tensor > 1 && reduce == Reduce::input;
-  if (parallel && shape_.sequence_parallel) {
-    collective(CollectiveOp::all_gather, hidden_bytes()).beside = framework_.tensor_backward_overlap;
-  }
-  Op& input_gradient =
-      push(Gemm{.m = tokens_, .n = in, .k = out, .dtype = gemm_, .output = dtype_, .layout = GemmLayout::nn});
-  input_gradient.joins = !parallel;
-  const Gemm weight_gradient{.m = out,
-                             .n = in,
-                             .k = tokens_,
-                             .dtype = gemm_,
-                             .output = framework_.fused_weight_gradient ? DType::fp32 : dtype_,
-                             .accumulate = framework_.fused_weight_gradient,
-                             .layout = GemmLayout::nt};
-  if (!parallel) {
-    push(weight_gradient);
-    return;
-  }
-  const CollectiveOp op = shape_.sequence_parallel ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce;
-  if (!framework_.tensor_backward_overlap) {
-    push(weight_gradient);
-    collective(op, hidden_bytes());
-    return;
-  }
-  collective(op, hidden_bytes()).beside = true;
-  push(weight_gradient);
+  collective(CollectiveOp::reduce_scatter, hidden_bytes() * ((chunks - 1) / chunks)).beside = true;
+  in_chunks(gemm(tokens_, out, in, GemmLayout::tn));
   join();
+  collective(CollectiveOp::reduce_scatter, hidden_bytes() / chunks);
+}
+
+void OpBuilder::row_backward(std::int64_t in, std::int64_t out) {
+  const Gemm input_gradient = gemm(tokens_, in, out, GemmLayout::nn);
+  if (overlaps()) {
+    gathered_in_chunks(input_gradient);
+  } else {
+    gather_sequence();
+    push(input_gradient);
+  }
+  push(weight_gradient(in, out));
+}
+
+void OpBuilder::column_backward(std::int64_t in, std::int64_t out, bool reduces) {
+  const Gemm input_gradient = gemm(tokens_, in, out, GemmLayout::nn);
+  if (shape_.tensor == 1 || !reduces) {
+    push(input_gradient);
+    push(weight_gradient(in, out));
+    return;
+  }
+  const bool beside = framework_.tensor_backward_overlap;
+  const CollectiveOp reduce = shape_.sequence_parallel ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce;
+  if (shape_.sequence_parallel) collective(CollectiveOp::all_gather, hidden_bytes()).beside = beside;
+  push(input_gradient);
+  if (!beside) {
+    push(weight_gradient(in, out));
+    collective(reduce, hidden_bytes());
+    return;
+  }
+  collective(reduce, hidden_bytes()).beside = true;
+  push(weight_gradient(in, out));
+  join();
+}
+
+/// Transformer Engine's ring exchange: a GEMM in one chunk per rank, the first on this rank's own rows, each of the
+/// others when its rows have come in.
+void OpBuilder::gathered_in_chunks(const Gemm& whole) {
+  collective(CollectiveOp::all_gather, hidden_bytes()).beside = true;
+  in_chunks(whole);
+  join();
+}
+
+void OpBuilder::in_chunks(const Gemm& whole) {
+  Gemm chunk = whole;
+  chunk.m = std::max<std::int64_t>(1, whole.m / shape_.tensor);
+  for (std::int64_t i = 0; i < shape_.tensor; ++i) push(chunk);
+}
+
+Gemm OpBuilder::gemm(std::int64_t m, std::int64_t n, std::int64_t k, GemmLayout layout) const {
+  return {.m = m, .n = n, .k = k, .dtype = gemm_, .output = dtype_, .layout = layout};
+}
+
+/// dW [out, in] = dy^T x, added to fp32 main gradients where the framework fuses that.
+Gemm OpBuilder::weight_gradient(std::int64_t in, std::int64_t out) const {
+  Gemm g = gemm(out, in, tokens_, GemmLayout::nt);
+  if (framework_.fused_weight_gradient) {
+    g.output = DType::fp32;
+    g.accumulate = true;
+  }
+  return g;
 }
 
 void OpBuilder::join() { ops_.push_back({.work = Join{}, .joins = true}); }

@@ -26,8 +26,9 @@ class OpBuilder {
   void head_backward();
 
  private:
-  enum class Reduce { none, input };
-
+  [[nodiscard]] bool sequence_split() const;  ///< norm regions hold a share of the sequence
+  [[nodiscard]] bool overlaps() const;
+  [[nodiscard]] std::int64_t fc1_width() const;
   [[nodiscard]] std::int64_t qkv_width() const;
   [[nodiscard]] Bytes hidden_bytes() const;
   Op& push(Kernel k);
@@ -43,17 +44,21 @@ class OpBuilder {
   void gather_sequence();
   /// After a row-parallel layer: sum over the tensor group.
   void reduce_forward();
-  /// Gradient of reduce_forward: an all-gather under sequence parallelism, nothing otherwise.
-  void scatter_gradient_in();
-  /// A tensor-parallel collective of the hidden states. Pipelined with its GEMM (tensor_overlap), only the first of
-  /// `tensor` chunks is waited for, and the others run beside the GEMM. Source: Transformer Engine userbuffers (split
-  /// overlap).
-  void tensor_collective(CollectiveOp op);
   /// y = x W^T; a bias is added in the GEMM's epilogue or by the fused kernel after it.
   void linear_forward(std::int64_t in, std::int64_t out);
-  /// dx = dy W and dW = dy^T x. With Reduce::input the sum of dx over the tensor group runs beside the dW GEMM, where
-  /// the framework overlaps them; under sequence parallelism x is gathered again beside the dx GEMM.
-  void linear_backward(std::int64_t in, std::int64_t out, Reduce reduce);
+  /// Column-parallel layer: the gather of its input, and the GEMM. Row-parallel layer: the GEMM, and the sum of its
+  /// output. With tensor_overlap the two are pipelined in one chunk per rank. Source: Transformer Engine userbuffers.
+  void column_forward(std::int64_t in, std::int64_t out);
+  void row_forward(std::int64_t in, std::int64_t out);
+  /// dx = dy W and dW = dy^T x. Row-parallel: dy is gathered under sequence parallelism. Column-parallel: x is gathered
+  /// again beside the dx GEMM under sequence parallelism, and the sum of dx runs beside the dW GEMM, where the
+  /// framework overlaps them; `reduces`: whether dx is summed here.
+  void row_backward(std::int64_t in, std::int64_t out);
+  void column_backward(std::int64_t in, std::int64_t out, bool reduces);
+  void gathered_in_chunks(const Gemm& whole);
+  void in_chunks(const Gemm& whole);
+  [[nodiscard]] Gemm gemm(std::int64_t m, std::int64_t n, std::int64_t k, GemmLayout layout) const;
+  [[nodiscard]] Gemm weight_gradient(std::int64_t in, std::int64_t out) const;
   void join();
 
   // attention_ops.cc
