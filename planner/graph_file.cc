@@ -85,6 +85,22 @@ void write(Writer& w, const MessageWork& m) {
   w.word(kWorkGroupNames[static_cast<std::size_t>(m.group)]).number(m.sends ? 1 : 0);
 }
 
+/// [task of the graph] its place in `tasks`, or kNone.
+std::vector<std::int32_t> places_in(const std::vector<sim::TaskId>& tasks, const sim::TaskGraph& graph) {
+  std::vector<std::int32_t> places(static_cast<std::size_t>(graph.task_count()), sim::kNone);
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    places[static_cast<std::size_t>(tasks[i])] = static_cast<std::int32_t>(i);
+  return places;
+}
+
+/// Whether a task is the receiving end of a message between stages.
+bool receives(const StepGraph& step, sim::TaskId task) {
+  const std::int32_t payload = step.graph.task(task).payload;
+  if (payload == sim::kNone) return false;
+  const auto* m = std::get_if<MessageWork>(&step.work[static_cast<std::size_t>(payload)]);
+  return m != nullptr && !m->sends && (m->group == WorkGroup::next || m->group == WorkGroup::previous);
+}
+
 /// Writes one file. Holds what its parts share: which tasks there are, and how ids of the graph are numbered.
 class GraphWriter {
  public:
@@ -93,9 +109,7 @@ class GraphWriter {
       : problem_(problem), plan_(plan), step_(step), g_(step.graph), options_(options), w_(&out) {
     if (options.rank) stage_ = stage_of_rank(plan, *options.rank);
     tasks_ = tasks_of_stage(step, plan, stage_);
-    number_of_.assign(static_cast<std::size_t>(g_.task_count()), sim::kNone);
-    for (std::size_t i = 0; i < tasks_.size(); ++i)
-      number_of_[static_cast<std::size_t>(tasks_[i])] = static_cast<std::int32_t>(i);
+    number_of_ = places_in(tasks_, g_);
   }
 
   void write_all() {
@@ -200,25 +214,9 @@ class GraphWriter {
     }
   }
 
-  /// Dependencies between written tasks, by the one that waits, in the order in which they were added.
-  void find_dependencies() {
-    std::vector<std::pair<std::int32_t, std::int32_t>> pairs;  // numbers: before, after
-    pairs.reserve(g_.dependencies().size());
-    const auto number = [this](sim::TaskId t) { return number_of_[static_cast<std::size_t>(t)]; };
-    std::multimap<sim::TaskId, std::int32_t> sends;  // another stage's receive -> our sends that it waits for
-    for (const auto& [before, after] : g_.dependencies())
-      if (number(before) != sim::kNone && number(after) == sim::kNone && receives(after))
-        sends.emplace(after, number(before));
-    for (const auto& [before, after] : g_.dependencies()) {
-      if (number(after) == sim::kNone) continue;
-      if (number(before) != sim::kNone) {
-        pairs.emplace_back(number(before), number(after));
-      } else {
-        const auto [first, last] = sends.equal_range(before);
-        for (auto s = first; s != last; ++s)
-          if (s->second != number(after)) pairs.emplace_back(s->second, number(after));
-      }
-    }
+  /// Dependencies by the task that waits, in the order in which they were added.
+  void sort_dependencies() {
+    const std::vector<std::pair<std::int32_t, std::int32_t>> pairs = dependencies_within(step_, tasks_);
     begin_.assign(tasks_.size() + 1, 0);
     for (const auto& p : pairs) ++begin_[static_cast<std::size_t>(p.second) + 1];
     for (std::size_t i = 1; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
@@ -226,16 +224,9 @@ class GraphWriter {
     std::vector<std::int32_t> next(begin_.begin(), begin_.end() - 1);
     for (const auto& p : pairs) before_[static_cast<std::size_t>(next[static_cast<std::size_t>(p.second)]++)] = p.first;
   }
-  /// Whether a task is the receiving end of a message between stages.
-  [[nodiscard]] bool receives(sim::TaskId task) const {
-    const std::int32_t payload = g_.task(task).payload;
-    if (payload == sim::kNone) return false;
-    const auto* m = std::get_if<MessageWork>(&step_.work[static_cast<std::size_t>(payload)]);
-    return m != nullptr && !m->sends && (m->group == WorkGroup::next || m->group == WorkGroup::previous);
-  }
 
   void write_tasks() {
-    find_dependencies();
+    sort_dependencies();
     for (std::size_t i = 0; i < tasks_.size(); ++i) {
       const sim::TaskSpec task = g_.task(tasks_[i]);
       w_.word("task").number(static_cast<std::int64_t>(i)).number(lane_number_[static_cast<std::size_t>(task.lane)]);
@@ -304,6 +295,31 @@ std::vector<sim::TaskId> tasks_of_stage(const StepGraph& step, const Plan& plan,
   for (sim::TaskId t = 0; t < step.graph.task_count(); ++t)
     if (takes_part(t)) tasks.push_back(t);
   return tasks;
+}
+
+std::vector<std::pair<std::int32_t, std::int32_t>> dependencies_within(const StepGraph& step,
+                                                                       const std::vector<sim::TaskId>& tasks) {
+  const std::vector<std::int32_t> places = places_in(tasks, step.graph);
+  const auto place = [&places](sim::TaskId t) { return places[static_cast<std::size_t>(t)]; };
+  std::multimap<sim::TaskId, std::int32_t> sends;  // a receive that is not among `tasks` -> the sends it waits for
+  for (const auto& d : step.graph.dependencies()) {
+    if (place(d.first) != sim::kNone && place(d.second) == sim::kNone && receives(step, d.second))
+      sends.emplace(d.second, place(d.first));
+  }
+  std::vector<std::pair<std::int32_t, std::int32_t>> pairs;
+  pairs.reserve(step.graph.dependencies().size());
+  for (const auto& d : step.graph.dependencies()) {
+    const std::int32_t after = place(d.second);
+    if (after == sim::kNone) continue;
+    if (place(d.first) != sim::kNone) {
+      pairs.emplace_back(place(d.first), after);
+      continue;
+    }
+    const auto stand_ins = sends.equal_range(d.first);
+    for (auto s = stand_ins.first; s != stand_ins.second; ++s)
+      if (s->second != after) pairs.emplace_back(s->second, after);
+  }
+  return pairs;
 }
 
 StepGraph kernel_step(const Problem& problem, const Plan& plan) {

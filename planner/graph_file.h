@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "planner/lower.h"
@@ -32,6 +33,11 @@ Picoseconds time_alone(const sim::TaskGraph& graph, sim::TaskId task);
 /// The tasks that a rank of `stage` runs (every task without), in their order: those of the stage's lanes, and of what
 /// all stages do together those whose group the stage is in.
 std::vector<sim::TaskId> tasks_of_stage(const StepGraph& step, const Plan& plan, std::optional<std::int32_t> stage);
+
+/// Dependencies among `tasks` as places in it: before, after. One on a task that is not there is left out; where that
+/// is another stage's receive, the send it waits for stands in for it.
+std::vector<std::pair<std::int32_t, std::int32_t>> dependencies_within(const StepGraph& step,
+                                                                       const std::vector<sim::TaskId>& tasks);
 
 /// The kernel-level step of a legal plan.
 StepGraph kernel_step(const Problem& problem, const Plan& plan);
