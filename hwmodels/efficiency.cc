@@ -79,7 +79,7 @@ std::vector<EfficiencySpec> read_efficiencies(const SpecNode& file) {
   const SpecNode entries = file.required("gpus");
   for (const std::string& name : entries.keys()) {
     const SpecNode node = entries.required(name);
-    node.allow_only({"source", "from", "gemm", "attention", "memory"});
+    node.allow_only({"source", "from", "under_power_limit", "gemm", "attention", "memory"});
     EfficiencySpec spec;
     if (const auto from = node.optional("from")) {
       const std::string base = from->as_string();
@@ -93,6 +93,7 @@ std::vector<EfficiencySpec> read_efficiencies(const SpecNode& file) {
     }
     spec.gpu = name;
     spec.source = node.required("source").as_string();
+    if (const auto limited = node.optional("under_power_limit")) spec.under_power_limit = limited->as_bool();
     if (const auto gemm = node.optional("gemm")) read_gemm(*gemm, spec.gemm);
     if (const auto attention = node.optional("attention")) read_attention(*attention, spec.attention);
     if (const auto memory = node.optional("memory")) read_memory(*memory, spec.memory);

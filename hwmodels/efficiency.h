@@ -51,6 +51,7 @@ struct MemoryEfficiency {
 struct EfficiencySpec {
   std::string gpu;
   std::string source;  ///< which measured rows, or "from <gpu> of the same architecture"
+  bool under_power_limit = false;  ///< rates were measured over long runs, so a step's tensor cores are no slower
   GemmEfficiency gemm;
   AttentionEfficiency attention;
   MemoryEfficiency memory;

@@ -81,7 +81,10 @@ Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, c
   if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
     const KernelTime k = kernel_time(in_model_format(*kernel, gpu), gpu, problem.efficiency);
     Seconds time = k.time;
-    if (k.bound == KernelBound::tensor_core) time *= slowest_of(problem.cluster.gpus) / sustained_rate(gpu);
+    if (k.bound == KernelBound::tensor_core) {
+      time *= slowest_of(problem.cluster.gpus);
+      if (!problem.efficiency.under_power_limit) time /= sustained_rate(gpu);
+    }
     if (std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
     return time;
   }

@@ -118,6 +118,8 @@ std::optional<Rejection> break_of_framework_rule(const Problem& p, const Plan& p
   if (plan.recompute_layers > 0 && plan.recompute != Recompute::full) {
     return refuse(R::framework, "recompute_layers needs full recomputation");  // arguments.py
   }
+  if (plan.rank_order != Plan{}.rank_order)
+    return refuse(R::framework, "only the rank order tp-cp-ep-dp-pp is modelled yet");
   if (plan.offload.activations > 0) return refuse(R::framework, "activation offload is not modelled yet");
   return std::nullopt;
 }

@@ -80,6 +80,7 @@ struct DerivedGpu {
   Rates sustained;
   double bandwidth;  ///< share of the data-sheet bandwidth, or 0
   const char* source;
+  bool under_power_limit = false;  ///< `sustained` was measured over long runs
 };
 // H100: best shape 0.803-0.83, fitted ceiling over all shapes 0.805; A100: 0.859-0.869 and 0.81; B200: 0.776 and 0.69.
 constexpr double kBestShape = 0.95;
@@ -89,7 +90,8 @@ constexpr std::array kDerived = {
                {0.977, 0.793, 0.831, 0, 0},
                0.854,
                "sustained mean of 8 GPUs, FlagOpen/FlagPerf@1b5a0303 base/benchmarks/computation-*/nvidia/A100: fp32 "
-               "19.05, tf32 123.7, bf16 259.2 TFLOP/s, 1328 GB/s"},
+               "19.05, tf32 123.7, bf16 259.2 TFLOP/s, 1328 GB/s",
+               true},
     DerivedGpu{"a100-pcie-40gb", "a100-pcie-80gb", {0, 0, 0, 0, 0}, 0, "the same chip and power class"},
     DerivedGpu{"a800-sxm4-80gb", "a100-sxm4-80gb", {0, 0, 0, 0, 0}, 0, "the same chip with fewer NVLinks"},
     DerivedGpu{"a10-24gb",
@@ -189,7 +191,7 @@ std::string to_json(const EfficiencySpec& e) {
     sustained += fmt::format("{}\"{}\": {:.4g}", t == 0 ? "" : ", ", kDTypeNames[t], e.gemm.sustained[t]);
   const auto us = [](Seconds s) { return fmt::format("\"{:.3g} us\"", s / microseconds); };
   return fmt::format(
-      "    \"{}\": {{\n      \"source\": \"{}\",\n"
+      "    \"{}\": {{\n      \"source\": \"{}\",\n{}"
       "      \"gemm\": {{\"sustained\": {{{}}},\n        \"headroom\": {:.4g}, \"loop_start\": {:.4g}, \"tile_half\": "
       "{:.4g}, \"wave_overlap\": {:.4g}, "
       "\"memory\": {:.4g}, \"transposed\": {:.4g}, \"fixed\": {}}},\n"
@@ -197,11 +199,11 @@ std::string to_json(const EfficiencySpec& e) {
       "{:.4g},\n"
       "        \"softmax\": {:.4g}, \"block_start\": {:.4g}, \"wave_overlap\": {:.4g}, \"fixed\": {}}},\n"
       "      \"memory\": {{\"bandwidth\": {:.4g}, \"scalar\": {:.4g}, \"cached\": {:.4g}, \"fixed\": {}}}\n    }}",
-      e.gpu, e.source, sustained, e.gemm.headroom, e.gemm.loop_start, e.gemm.tile_half, e.gemm.wave_overlap,
-      e.gemm.memory, e.gemm.transposed, us(e.gemm.fixed), e.attention.forward, e.attention.backward,
-      e.attention.fp8_forward, e.attention.fp8_backward, e.attention.softmax, e.attention.block_start,
-      e.attention.wave_overlap, us(e.attention.fixed), e.memory.bandwidth, e.memory.scalar, e.memory.cached,
-      us(e.memory.fixed));
+      e.gpu, e.source, e.under_power_limit ? "      \"under_power_limit\": true,\n" : "", sustained, e.gemm.headroom,
+      e.gemm.loop_start, e.gemm.tile_half, e.gemm.wave_overlap, e.gemm.memory, e.gemm.transposed, us(e.gemm.fixed),
+      e.attention.forward, e.attention.backward, e.attention.fp8_forward, e.attention.fp8_backward, e.attention.softmax,
+      e.attention.block_start, e.attention.wave_overlap, us(e.attention.fixed), e.memory.bandwidth, e.memory.scalar,
+      e.memory.cached, us(e.memory.fixed));
 }
 
 EfficiencySpec* find(std::vector<EfficiencySpec>& specs, const std::string& gpu) {
@@ -261,6 +263,7 @@ EfficiencySpec derive(const DerivedGpu& plan, std::vector<EfficiencySpec>& done)
   EfficiencySpec e = *find(done, plan.from);
   e.gpu = plan.gpu;
   e.source = fmt::format("from {}; {}", plan.from, plan.source);
+  e.under_power_limit = plan.under_power_limit;
   const std::array rates = {plan.sustained.fp32, plan.sustained.tf32, plan.sustained.half,
                             plan.sustained.half, plan.sustained.fp8,  plan.sustained.fp4};
   for (std::size_t t = 0; t < rates.size(); ++t) {

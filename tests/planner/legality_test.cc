@@ -151,6 +151,8 @@ const std::vector<Case>& cases() {
       {"this framework has no pipeline stages", R::framework, FrameworkKind::maxtext, [](Problem&, Plan&) {}},
       {"recompute_layers needs full recomputation", R::framework, kMegatron,
        [](Problem&, Plan& plan) { plan.recompute_layers = 1; }},
+      {"only the rank order tp-cp-ep-dp-pp is modelled yet", R::framework, kMegatron,
+       [](Problem&, Plan& plan) { plan.rank_order = "tp-cp-ep-pp-dp"; }},
       {"activation offload is not modelled yet", R::framework, kMegatron,
        [](Problem&, Plan& plan) { plan.offload.activations = 0.5; }},
   };
