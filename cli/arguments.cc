@@ -151,6 +151,24 @@ Action add_compare(CLI::App& app) {
   return action_of(o, compare);
 }
 
+Action add_calibrate(CLI::App& app) {
+  auto o = std::make_shared<CalibrateOptions>();
+  app.add_option("FILE", o->files,
+                 Text("measurements: foretrain validate, nccl-tests (text, -J), Kineto traces, kernels (CSV)"))
+      ->required();
+  app.add_option("-o,--output", o->output, Text("write the calibration into this file"));
+  app.add_option("--gpu", o->gpu, Text("the GPU, where files name none or one that is not in the catalogue"));
+  app.add_option("--cluster", o->cluster, Text("where collectives ran: a node or cluster by name, or JSON"));
+  app.add_option("--op", o->op, Text("the operation of logs that do not name it"));
+  add_size(app, "--ranks", o->ranks, "ranks of logs that do not list them");
+  add_size(app, "--ranks-per-node", o->ranks_per_node, "of these in one NVLink domain");
+  app.add_option("--framework", o->framework, Text("whose host code traces show: launch times are then fitted too"));
+  app.add_option("--holdout", o->holdout, Text("share of rows, chosen by hash, that only judge: 0.3"))
+      ->check(CLI::Range(0.0, 0.9));
+  add_format(app, o->format);
+  return action_of(o, calibrate);
+}
+
 Action add_list(CLI::App& app) {
   auto o = std::make_shared<ListOptions>();
   app.add_option("WHAT", o->what, Text("gpus, nodes, clusters, models, ...; leave out to see all"));
@@ -177,6 +195,8 @@ constexpr std::array kSubcommands = {
     Subcommand{"kernel", "time of a GPU kernel",
                "foretrain kernel gemm --gpu h100-sxm5-80gb --m 8192 --n 8192 --k 8192", add_kernel},
     Subcommand{"compare", "predicted against measured", "foretrain compare runs.json --rows", add_compare},
+    Subcommand{"calibrate", "fit a calibration to measurements",
+               "foretrain calibrate measurements.json -o calibration.json --holdout 0.3", add_calibrate},
     Subcommand{"list", "what the catalogue holds, with sources", "foretrain list gpus", add_list},
 };
 

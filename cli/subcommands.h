@@ -82,6 +82,16 @@ struct CompareOptions {
   Format format = Format::text;
 };
 
+struct CalibrateOptions {
+  std::vector<std::string> files;
+  std::string output;            ///< the calibration; "" = none
+  std::string gpu, cluster, op;  ///< what the files leave open; "" = as they say
+  std::string framework;         ///< whose host code traces show
+  std::int64_t ranks = 0, ranks_per_node = 0;
+  double holdout = 0;  ///< share of rows that judge and are not fitted
+  Format format = Format::text;
+};
+
 struct ListOptions {
   std::string what, name;
   Format format = Format::text;
@@ -96,6 +106,7 @@ int model(const ModelOptions&);
 int collective(const CollectiveOptions&);
 int kernel(const KernelOptions&);
 int compare(const CompareOptions&);
+int calibrate(const CalibrateOptions&);
 int list(const ListOptions&);
 
 }  // namespace foretrain::cli

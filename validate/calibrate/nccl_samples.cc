@@ -1,0 +1,128 @@
+#include "validate/calibrate/nccl_samples.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/spec_error.h"
+#include "validate/calibrate/device_name.h"
+
+namespace foretrain {
+namespace {
+
+/// The GPU of a table, by option or by its lines. Null, with the reason, where none is known or several are mixed.
+const GpuSpec* gpu_of(const NcclTable& table, const MeasurementOptions& options, const Catalogue& catalogue,
+                      std::string& why) {
+  if (!options.gpu.empty()) return &catalogue.gpu(options.gpu, "--gpu");
+  if (options.cluster) return &catalogue.gpu(options.cluster->gpu.name, "--cluster");
+  if (table.ranks.empty()) {
+    why = "the log names no GPU; --gpu does";
+    return nullptr;
+  }
+  const std::string& name = table.ranks.front().gpu;
+  for (const NcclRank& rank : table.ranks) {
+    if (rank.gpu == name) continue;
+    why = fmt::format("GPUs of different kinds ({} and {})", name, rank.gpu);
+    return nullptr;
+  }
+  const GpuSpec* gpu = gpu_of_device(name, catalogue);
+  if (gpu == nullptr) why = fmt::format("GPU \"{}\" is not in the catalogue; --gpu names the one to fit", name);
+  return gpu;
+}
+
+/// Ranks on each host, where every rank has a line; empty otherwise.
+std::map<std::string, std::int64_t> ranks_by_host(const NcclTable& table, std::int64_t ranks) {
+  std::map<std::string, std::int64_t> hosts;
+  if (static_cast<std::int64_t>(table.ranks.size()) != ranks) return hosts;
+  for (const NcclRank& rank : table.ranks) ++hosts[rank.host];
+  return hosts;
+}
+
+bool shares_gpus(const NcclTable& table) {
+  std::set<std::pair<std::string, std::int64_t>> seen;
+  for (const NcclRank& rank : table.ranks)
+    if (!seen.insert({rank.host, rank.device}).second) return true;
+  return false;
+}
+
+/// Where the ranks lie. Ranks of one rack-wide NVLink domain count as one node.
+std::optional<GroupLayout> layout_of(const NcclTable& table, std::int64_t ranks, const ClusterSpec& cluster,
+                                     const MeasurementOptions& options, std::string& why) {
+  GroupLayout group{.ranks = ranks, .ranks_per_node = 1, .groups_sharing_nics = 1};
+  const auto hosts = ranks_by_host(table, ranks);
+  const std::int64_t domain = cluster.nvlink_domain;
+  if (options.ranks_per_node > 0) {
+    group.ranks_per_node = options.ranks_per_node;
+  } else if (!hosts.empty()) {
+    const std::int64_t each = hosts.begin()->second;
+    for (const auto& host : hosts) {
+      if (host.second == each) continue;
+      why = "nodes with different numbers of ranks";
+      return std::nullopt;
+    }
+    group.ranks_per_node = domain > cluster.node.gpus_per_node ? std::min(ranks, domain) : each;
+  } else {
+    group.ranks_per_node = std::min(ranks, domain);
+  }
+  if (ranks % group.ranks_per_node != 0) {
+    why = fmt::format("{} ranks do not fill nodes of {}", ranks, group.ranks_per_node);
+    return std::nullopt;
+  }
+  return group;
+}
+
+std::int64_t ranks_of(const NcclTable& table, const MeasurementOptions& options) {
+  return options.ranks > 0 ? options.ranks : rank_count(table);
+}
+
+void add_table(const NcclTable& table, const MeasurementOptions& options, const Catalogue& catalogue,
+               Measurements& out) {
+  const auto rows = static_cast<std::int64_t>(table.rows.size());
+  out.source.rows += rows;
+  std::string why;
+  const GpuSpec* gpu = gpu_of(table, options, catalogue, why);
+  if (gpu == nullptr) return out.leave_out(why, rows);
+  const std::int64_t ranks = ranks_of(table, options);
+  if (ranks < 1) return out.leave_out("the log does not list its ranks; --ranks counts them", rows);
+  if (ranks == 1) return out.leave_out("one rank has nothing to send", rows);
+  if (shares_gpus(table)) return out.leave_out("several ranks shared one GPU", rows);
+  const auto op = options.op ? options.op : operation_of(table, ranks, why);
+  if (!op) return out.leave_out(why, rows);
+  ClusterSpec cluster = options.cluster ? *options.cluster : catalogue.node(gpu->usual_node, gpu->name);
+  cluster.gpu = *gpu;
+  cluster.gpus = ranks;
+  const auto group = layout_of(table, ranks, cluster, options, why);
+  if (!group) return out.leave_out(why, rows);
+  const auto shared = std::make_shared<const ClusterSpec>(std::move(cluster));
+  if (out.source.device.empty() && !table.ranks.empty()) out.source.device = table.ranks.front().gpu;
+  for (const NcclRow& row : table.rows) {
+    const auto& timing = row.out_of_place ? row.out_of_place : row.in_place;
+    if (!timing || row.bytes <= 0 || !(timing->time_us > 0)) {
+      out.leave_out("no bytes or no time");
+    } else if (timing->wrong && *timing->wrong > 0) {
+      out.leave_out("its results were wrong");
+    } else {
+      out.collectives.push_back({.op = *op,
+                                 .size = static_cast<double>(row.bytes) * bytes,
+                                 .time = timing->time_us * microseconds,
+                                 .group = *group,
+                                 .cluster = shared,
+                                 .choice = {},
+                                 .measured_in = MeasuredIn::isolated});
+    }
+  }
+}
+
+}  // namespace
+
+void add_nccl_samples(const NcclLog& log, const MeasurementOptions& options, const Catalogue& catalogue,
+                      Measurements& out) {
+  out.warnings.insert(out.warnings.end(), log.warnings.begin(), log.warnings.end());
+  out.source.date = log.date;
+  for (const NcclTable& table : log.tables) add_table(table, options, catalogue, out);
+}
+
+}  // namespace foretrain

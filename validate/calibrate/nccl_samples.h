@@ -1,0 +1,16 @@
+/// Tables of nccl-tests as samples: which GPUs, how they lie in nodes, which rows are sound.
+#pragma once
+
+#include "hwmodels/catalogue.h"
+#include "validate/calibrate/measurement.h"
+#include "validate/calibrate/nccl_log.h"
+
+namespace foretrain {
+
+/// Adds what `log` measured. Out-of-place times; in-place ones where a row has no others. Left out, with the reason:
+/// tables without a known GPU, number of ranks or operation, and of several ranks on one GPU; rows with wrong results.
+/// A GPU not in the catalogue is left out; SpecError when `options` contradict the file.
+void add_nccl_samples(const NcclLog& log, const MeasurementOptions& options, const Catalogue& catalogue,
+                      Measurements& out);
+
+}  // namespace foretrain
