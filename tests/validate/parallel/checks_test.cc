@@ -1,0 +1,45 @@
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "validate/parallel/check.h"
+
+using namespace foretrain::parallel;
+
+namespace {
+
+/// A fault that moves a result by less than this many tolerances could hide in one.
+constexpr double kClear = 100;
+
+}  // namespace
+
+TEST_CASE("every parallel layer and training equals the unsharded reference") {
+  for (const Check& check : checks()) {
+    const Difference difference = run_on_threads(check);
+    INFO(check.name, ": ", difference.where());
+    CHECK(difference.compared() > 0);
+    CHECK(difference.worst() <= 1);
+  }
+}
+
+TEST_CASE("every check fails when its split is broken") {
+  for (const Check& check : checks()) {
+    for (const Fault& fault : check.faults) {
+      const Difference difference = run_on_threads(check, &fault);
+      INFO(check.name, " with ", text_of(fault));
+      CHECK(difference.worst() > kClear);
+    }
+  }
+}
+
+TEST_CASE("the table has each check once, breaks each of more than one rank, and uses each kind of fault") {
+  std::set<std::string> names;
+  std::set<FaultKind> kinds;
+  for (const Check& check : checks()) {
+    CHECK(names.insert(check.name).second);
+    for (const Fault& fault : check.faults) kinds.insert(fault.kind);
+  }
+  CHECK(kinds.size() == 10);
+}
