@@ -16,15 +16,16 @@ namespace foretrain::gpu {
 namespace {
 
 struct Launcher {
-  const char *rank, *size, *local_rank, *job;
+  const char *rank, *size, *local_rank, *local_size, *job;
 };
 // torchrun and our own processes; Slurm; Open MPI; MPICH, Intel MPI and other PMI starters.
 constexpr std::array kLaunchers = {
-    Launcher{"RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID"},
-    Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_NAMESPACE"},
-    Launcher{"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "PMI_JOBID"},
+    Launcher{"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"},
+    Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+             "PMIX_NAMESPACE"},
+    Launcher{"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "PMI_JOBID"},
     // Set in steps that srun starts; a batch script alone is one process, whatever SLURM_NTASKS says.
-    Launcher{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_JOB_ID"},
+    Launcher{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE", "SLURM_JOB_ID"},
 };
 
 std::int32_t whole(const char* name, const char* text, std::int32_t least) {
@@ -57,6 +58,7 @@ LaunchWorld launch_world(const Environment& environment) {
                                   "; got " + std::to_string(world.rank));
     }
     if (const char* local = environment(l.local_rank)) world.local_rank = whole(l.local_rank, local, 0);
+    if (const char* local = environment(l.local_size)) world.local_size = whole(l.local_size, local, 1);
     if (const char* job = environment(l.job)) world.job = job;
     world.started_by = l.rank;
     return world;

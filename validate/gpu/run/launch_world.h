@@ -14,6 +14,7 @@ namespace foretrain::gpu {
 struct LaunchWorld {
   std::int32_t rank = 0, size = 1;
   std::int32_t local_rank = 0;  ///< on its node: which GPU it takes
+  std::int32_t local_size = 0;  ///< processes on its node; 0: not said
   std::string started_by;       ///< "RANK", "SLURM_PROCID", ...; empty for a single process
   std::string job;              ///< what tells this run from others on the same file system; may be empty
 };
