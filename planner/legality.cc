@@ -16,6 +16,7 @@ std::optional<Rejection> break_of_model_rule(const Problem& p, const Plan& plan)
   const ModelSpec& m = p.model;
   const bool torchtitan = p.software.framework == FrameworkKind::torchtitan;
   if (!m.not_plannable.empty()) return refuse(R::model, "the model has parts that cannot be planned yet");
+  if (m.mtp_layers > 0) return refuse(R::model, "multi-token prediction layers are not planned yet");
   if (plan.expert > 1 && !m.moe) return refuse(R::model, "expert parallelism needs a model with experts");
   // transformer_config.py: heads divide by tensor; query groups divide by tensor or tensor by them (torchtitan: only
   // the former).
@@ -120,7 +121,8 @@ std::optional<Rejection> break_of_framework_rule(const Problem& p, const Plan& p
   }
   if (plan.rank_order != Plan{}.rank_order)
     return refuse(R::framework, "only the rank order tp-cp-ep-dp-pp is modelled yet");
-  if (plan.offload.activations > 0) return refuse(R::framework, "activation offload is not modelled yet");
+  if (plan.offload.activations > 0 || plan.offload.optimizer > 0)
+    return refuse(R::framework, "offload is not modelled yet");
   return std::nullopt;
 }
 

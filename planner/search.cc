@@ -31,9 +31,10 @@ struct GroupResult {
   double least_excess = 0;
 };
 
-GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge) {
+GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge, const std::atomic<bool>* stop) {
   GroupResult r;
   space.visit_group(group, [&](const Plan& plan) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return;
     const std::int64_t order = r.considered++;
     const Judgement j = judge.judge(plan);
     if (!j.rejection) {
@@ -79,7 +80,7 @@ class Search {
         options_(options),
         space_(problem),
         top_(static_cast<std::size_t>(std::max(1, options.top))) {
-    threads_ = options.threads > 0 ? static_cast<std::size_t>(options.threads)
+    threads_ = options.threads > 0 ? static_cast<std::size_t>(std::min(options.threads, 1024))
                                    : std::max(1U, std::thread::hardware_concurrency());
     for (std::size_t t = 0; t < threads_; ++t) judges_.push_back(std::make_unique<Judge>(problem));
   }
@@ -99,7 +100,7 @@ class Search {
     std::atomic<std::size_t> done{0};
     run_parallel(groups.size(), threads_, [&](std::size_t i, std::size_t thread) {
       if (stopped()) return;
-      groups[i] = judge_group(space_, i, *judges_[thread]);
+      groups[i] = judge_group(space_, i, *judges_[thread], options_.stop);
       const std::size_t finished = ++done;
       if (thread == 0 && options_.progress)
         options_.progress(static_cast<std::int64_t>(finished), static_cast<std::int64_t>(groups.size()));
@@ -126,7 +127,7 @@ class Search {
     std::size_t next = 0;
     while (next < candidates_.size()) {
       if (best_.size() == top_ && candidates_[next].time > best_.back().time) break;
-      if (stopped()) {
+      if (stopped() && !best_.empty()) {  // one batch at least: an answer, if not the best one
         result_.stopped_early = true;
         break;
       }
@@ -142,7 +143,9 @@ class Search {
       result_.simulated += static_cast<std::int64_t>(end - next);
       next = end;
     }
-    result_.cut_by_bound = static_cast<std::int64_t>(candidates_.size() - next);
+    result_.stopped_early = result_.stopped_early || stopped();
+    (result_.stopped_early ? result_.left_out : result_.cut_by_bound) =
+        static_cast<std::int64_t>(candidates_.size() - next);
   }
 
   [[nodiscard]] Picoseconds simulated(const Plan& plan, Judge& judge) const {

@@ -153,8 +153,12 @@ const std::vector<Case>& cases() {
        [](Problem&, Plan& plan) { plan.recompute_layers = 1; }},
       {"only the rank order tp-cp-ep-dp-pp is modelled yet", R::framework, kMegatron,
        [](Problem&, Plan& plan) { plan.rank_order = "tp-cp-ep-pp-dp"; }},
-      {"activation offload is not modelled yet", R::framework, kMegatron,
+      {"offload is not modelled yet", R::framework, kMegatron,
        [](Problem&, Plan& plan) { plan.offload.activations = 0.5; }},
+      {"offload is not modelled yet", R::framework, kMegatron,
+       [](Problem&, Plan& plan) { plan.offload.optimizer = 1; }},
+      {"multi-token prediction layers are not planned yet", R::model, kMegatron,
+       [](Problem& p, Plan&) { p.model.mtp_layers = 1; }},
   };
   return all;
 }
