@@ -169,6 +169,29 @@ Action add_calibrate(CLI::App& app) {
   return action_of(o, calibrate);
 }
 
+Action add_validate(CLI::App& app) {
+  auto o = std::make_shared<ValidateOptions>();
+  app.add_option("PLANS", o->job.file, Text("a plan file, or a job with a plan"))->required();
+  app.add_option("--set", o->job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
+  app.add_flag("--kernels", o->kernels, Text("each distinct kernel by itself"));
+  app.add_flag("--collectives", o->collectives, Text("each distinct collective"));
+  app.add_flag("--step", o->step, Text("whole steps; these three when none is named"));
+  app.add_flag("--correctness", o->correctness, Text("parallel execution against an unsharded reference"));
+  app.add_flag("--dry-run", o->dry_run, Text("say what would run and how long it takes; needs no GPU"));
+  app.add_option("--rank", o->rank, Text("the rank to run by itself; left out: all, where there are GPUs for them"))
+      ->type_name("RANK|all");
+  app.add_option("-o,--output", o->output, Text("write the measurements to this file"));
+  add_count(app, "--samples", o->samples, 3, "of each kernel and collective, and of steps at most");
+  add_count(app, "--ranks-per-gpu", o->ranks_per_gpu, 1, "NCCL ranks that share a GPU: right results, no times");
+  app.add_option("--time-limit", o->time_limit, Text("seconds after which it ends with what it has"))
+      ->check(CLI::Range(1.0, 1e6));
+  add_format(app, o->format);
+  return action_of(o, validate);
+}
+
 Action add_list(CLI::App& app) {
   auto o = std::make_shared<ListOptions>();
   app.add_option("WHAT", o->what, Text("gpus, nodes, clusters, models, ...; leave out to see all"));
@@ -197,6 +220,8 @@ constexpr std::array kSubcommands = {
     Subcommand{"compare", "predicted against measured", "foretrain compare runs.json --rows", add_compare},
     Subcommand{"calibrate", "fit a calibration to measurements",
                "foretrain calibrate measurements.json -o calibration.json --holdout 0.3", add_calibrate},
+    Subcommand{"validate", "run a plan on the GPUs present, predicted beside measured",
+               "foretrain validate plan.json --dry-run", add_validate},
     Subcommand{"list", "what the catalogue holds, with sources", "foretrain list gpus", add_list},
 };
 

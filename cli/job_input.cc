@@ -1,9 +1,14 @@
 #include "cli/job_input.h"
 
+#include <charconv>
 #include <filesystem>
 #include <string_view>
+#include <system_error>
+
+#include <fmt/format.h>
 
 #include "base/text.h"
+#include "hwmodels/catalogue.h"
 #include "planner/plan_file.h"
 
 namespace foretrain::cli {
@@ -39,6 +44,22 @@ SpecNode read_job(const JobOptions& options, std::int32_t number) {
   if (is_plan_file(file)) return with_overrides(job_with_plan(file, number), options.overrides);
   if (number != 1) throw SpecError(options.file, "--plan takes a plan file; this is a job, which has one plan");
   return with_overrides(file, options.overrides);
+}
+
+Problem load_with_plan(const SpecNode& job) {
+  Problem problem = load_problem(job, Catalogue::load());
+  if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
+  if (!problem.plan) job.fail("key \"plan\" is missing: it holds the one plan to predict");
+  return problem;
+}
+
+std::optional<std::int64_t> parse_rank(const std::string& text, const Plan& plan) {
+  if (text == "all") return {};
+  std::int64_t rank = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rank);
+  if (error != std::errc{} || end != text.data() + text.size() || rank < 0 || rank >= gpus_used(plan))
+    throw SpecError("--rank", fmt::format("expected all, or 0 to {}; got {}", gpus_used(plan) - 1, in_quotes(text)));
+  return rank;
 }
 
 std::string self_contained(const SpecNode& job, const std::string& model_name) {

@@ -43,6 +43,15 @@ std::string ranking(const SearchResult& result) {
   return to_text(table);
 }
 
+std::string refusal_text(const PlanReport& report) {
+  const Rejection& rejection = *report.rejection;
+  if (rejection.reason == RejectionReason::memory)
+    return fmt::format("It does not fit: {} needed, {} there.\n", to_text(report.peak_memory),
+                       to_text(report.memory_limit));
+  return fmt::format("It cannot run: {} ({}).\n", rejection.rule,
+                     kRejectionNames[static_cast<std::size_t>(rejection.reason)]);
+}
+
 std::string time_table(const PlanReport& report) {
   TextTable table{{"where the time goes", "time", "share"}, {}, {false, true, true}};
   for (const TimePart& part : report.time) {

@@ -24,6 +24,9 @@ std::string memory_table(const PlanReport& report);
 /// "81920 plans: 51234 refused for memory, ..., 9000 cut by bound, 1575 simulated".
 std::string counts(const SearchResult& result);
 
+/// A refused plan in one line.
+std::string refusal_text(const PlanReport& report);
+
 /// Seconds to the precision that people compare plans with: "12.345 s".
 std::string step_text(Seconds step);
 

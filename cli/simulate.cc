@@ -1,8 +1,6 @@
 /// `foretrain simulate` and `foretrain memory`: one plan, in time and in memory.
-#include <charconv>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -12,29 +10,11 @@
 #include "cli/plan_text.h"
 #include "cli/subcommands.h"
 #include "cli/trace.h"
-#include "hwmodels/catalogue.h"
 #include "planner/graph_file.h"
 #include "planner/plan_file.h"
 
 namespace foretrain::cli {
 namespace {
-
-Problem load_with_plan(const SpecNode& job) {
-  Problem problem = load_problem(job, Catalogue::load());
-  if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
-  if (!problem.plan) job.fail("key \"plan\" is missing: it holds the one plan to predict");
-  return problem;
-}
-
-/// The rank that `text` names, nothing for all of them.
-std::optional<std::int64_t> parse_rank(const std::string& text, const Plan& plan) {
-  if (text == "all") return {};
-  std::int64_t rank = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rank);
-  if (error != std::errc{} || end != text.data() + text.size() || rank < 0 || rank >= gpus_used(plan))
-    throw SpecError("--rank", fmt::format("expected all, or 0 to {}; got {}", gpus_used(plan) - 1, in_quotes(text)));
-  return rank;
-}
 
 void write_graph_file(const SimulateOptions& options, const Problem& problem, Seconds step) {
   const Plan& plan = *problem.plan;
@@ -44,16 +24,6 @@ void write_graph_file(const SimulateOptions& options, const Problem& problem, Se
     write_graph(problem, plan, graph, stream,
                 {.rank = rank, .version = FORETRAIN_VERSION, .step = to_picoseconds(step)});
   });
-}
-
-/// A refused plan in one line.
-std::string refusal_text(const PlanReport& report) {
-  const Rejection& rejection = *report.rejection;
-  if (rejection.reason == RejectionReason::memory)
-    return fmt::format("It does not fit: {} needed, {} there.\n", to_text(report.peak_memory),
-                       to_text(report.memory_limit));
-  return fmt::format("It cannot run: {} ({}).\n", rejection.rule,
-                     kRejectionNames[static_cast<std::size_t>(rejection.reason)]);
 }
 
 }  // namespace

@@ -92,6 +92,18 @@ struct CalibrateOptions {
   Format format = Format::text;
 };
 
+struct ValidateOptions {
+  JobOptions job;
+  std::int32_t plan = 1;
+  bool kernels = false, collectives = false, step = false, correctness = false;  ///< none: the first three
+  bool dry_run = false;
+  std::string rank = "all";  ///< of the plan, when one is to run by itself
+  std::string output;        ///< measurements; "" = none kept
+  std::int32_t samples = 20, ranks_per_gpu = 1;
+  double time_limit = 600;  ///< seconds
+  Format format = Format::text;
+};
+
 struct ListOptions {
   std::string what, name;
   Format format = Format::text;
@@ -107,6 +119,7 @@ int collective(const CollectiveOptions&);
 int kernel(const KernelOptions&);
 int compare(const CompareOptions&);
 int calibrate(const CalibrateOptions&);
+int validate(const ValidateOptions&);
 int list(const ListOptions&);
 
 }  // namespace foretrain::cli

@@ -59,11 +59,13 @@ void add(Comparison& comparison, ComparisonRow row, const MeasuredTime& time) {
 
 std::string with_count(const std::string& what, std::int64_t count) { return fmt::format("{} ({}x)", what, count); }
 
-void compare_kernels(const MeasuredRun& run, const PlanPrediction& predicted, Comparison& comparison) {
+/// `in_step`: they ran inside a step, and not alone.
+void compare_kernels(const std::vector<MeasuredKernel>& kernels, const PlanPrediction& predicted, bool in_step,
+                     Comparison& comparison) {
   std::map<std::string, const DistinctWork*> by_text;
   for (const DistinctWork& w : predicted.works)
     if (is_kernel(w)) by_text.emplace(w.text, &w);
-  for (const MeasuredKernel& m : run.kernels) {
+  for (const MeasuredKernel& m : kernels) {
     const auto found = by_text.find(work_text(m.kernel));
     if (found == by_text.end()) {
       comparison.refused.push_back({describe(m.kernel, 1), "not in the plan"});
@@ -72,25 +74,30 @@ void compare_kernels(const MeasuredRun& run, const PlanPrediction& predicted, Co
     const DistinctWork& w = *found->second;
     add(comparison,
         {.id = with_count(describe(w.work, 1), w.count),
-         .quantity = std::string(quantity_of(m.kernel)),
+         .quantity = (in_step ? "in_step_" : "") + std::string(quantity_of(m.kernel)),
          .groups = {group_of(m.kernel)},
-         .predicted = to_seconds(w.alone).base()},
+         .predicted = to_seconds(in_step ? w.in_step : w.alone).base()},
         m.time);
   }
 }
 
-/// The plan's collective that a measured one is; of several that look alike, the one that lies over nodes alike.
+/// The plan's collective that a measured one is, whose group may have been smaller: of several that look alike, the
+/// one whose group lies most alike.
 const DistinctWork* find_collective(const MeasuredCollective& m, const std::vector<DistinctWork>& works) {
   const DistinctWork* nearest = nullptr;
+  int most = -1;
   for (const DistinctWork& w : works) {
     const auto* message = std::get_if<MessageWork>(&w.work);
-    if (message == nullptr || message->op != m.op || message->bytes != m.bytes || w.ranks != m.ranks) continue;
-    if (m.ranks_per_node == w.group.ranks_per_node) return &w;
-    if (nearest == nullptr) nearest = &w;
+    if (message == nullptr || message->op != m.op || message->bytes != m.bytes) continue;
+    const int alike = (m.ranks == w.ranks ? 2 : 0) + (m.ranks_per_node == w.group.ranks_per_node ? 1 : 0);
+    if (alike <= most) continue;
+    most = alike;
+    nearest = &w;
   }
   return nearest;
 }
 
+/// On a smaller group than the plan's it is predicted for that one, alone on its NICs.
 void compare_collectives(const MeasuredRun& run, const PlanPrediction& predicted, const Problem& problem,
                          Comparison& comparison) {
   for (const MeasuredCollective& m : run.collectives) {
@@ -105,6 +112,8 @@ void compare_collectives(const MeasuredRun& run, const PlanPrediction& predicted
       continue;
     }
     GroupLayout group = w->group;
+    if (m.ranks != w->ranks)
+      group = {.ranks = m.ranks, .ranks_per_node = std::min(m.ranks, problem.cluster.nvlink_domain)};
     if (m.ranks_per_node > 0) group.ranks_per_node = std::min(m.ranks_per_node, m.ranks);
     const Seconds time = collective_time(m.op, static_cast<double>(m.bytes) * bytes, group, problem.cluster).time;
     add(comparison,
@@ -127,7 +136,7 @@ std::string describe(const Work& work, std::int64_t ranks) {
 
 Comparison compare_measured(const MeasuredRun& run, const PlanPrediction& predicted, const Problem& problem) {
   Comparison comparison;
-  compare_kernels(run, predicted, comparison);
+  compare_kernels(run.kernels, predicted, false, comparison);
   compare_collectives(run, predicted, problem, comparison);
   for (const MeasuredStep& step : run.steps) {
     add(comparison,
@@ -136,6 +145,7 @@ Comparison compare_measured(const MeasuredRun& run, const PlanPrediction& predic
          .groups = {},
          .predicted = predicted.step.base()},
         step.time);
+    compare_kernels(step.kernels, predicted, true, comparison);
   }
   for (const MeasuredMemory& m : run.memory) {
     if (m.peak_bytes <= 0) continue;

@@ -22,10 +22,10 @@ struct PlanPrediction {
 /// "all_gather 134 MB, 4 ranks".
 std::string describe(const Work& work, std::int64_t ranks);
 
-/// Rows by quantity: gemm_seconds, attention_seconds, memory_bound_seconds, collective_seconds, step_seconds,
-/// peak_memory_bytes. Kernels that ran alone are compared with what they take alone, collectives with their time on
-/// the cluster of `problem`. Refused, with the reason: what was skipped, what is not in the plan, collectives of ranks
-/// that shared a GPU.
+/// Rows by quantity: gemm_seconds, attention_seconds, memory_bound_seconds of kernels that ran alone, compared with
+/// what they take alone; in_step_gemm_seconds and so on of those inside a step; collective_seconds, on the group that
+/// was there, in the cluster of `problem`; step_seconds, peak_memory_bytes. Refused, with the reason: what was skipped,
+/// what is not in the plan, collectives of ranks that shared a GPU.
 Comparison compare_measured(const MeasuredRun& run, const PlanPrediction& predicted, const Problem& problem);
 
 }  // namespace foretrain

@@ -165,7 +165,7 @@ GpuMachine probe_gpus() {
   const std::string said = outcome.output.empty() ? "" : outcome.output.substr(1);
   if (outcome.output.empty()) return {GpuLack::answer, fmt::format("{}: {}", path, end_of(outcome)), 0, {}, {}};
   if (outcome.output[0] == kNotLoaded)
-    return {GpuLack::libraries, "CUDA libraries are missing: " + one_line(said), 0, {}, {}};
+    return {GpuLack::libraries, "CUDA libraries are missing or too old: " + one_line(said), 0, {}, {}};
   if (outcome.output[0] == kOtherVersion) return {GpuLack::version, other_version(path, said), 0, {}, {}};
   ForetrainGpuProbe probe;
   if (said.size() != sizeof probe) return {GpuLack::answer, path + ": its answer is cut", 0, {}, {}};
@@ -191,7 +191,7 @@ GpuOutcome run_on_gpus(const GpuRequest& request) {
   if (outcome.timed_out)
     return {3, false, fmt::format("{}: not done {:.0f} s after its time limit; stopped", mode, kGrace / seconds)};
   if (outcome.output.empty()) return {3, false, fmt::format("{}: {}", mode, end_of(outcome))};
-  if (outcome.output[0] == kNotLoaded) return {3, false, "CUDA libraries are missing: " + said};
+  if (outcome.output[0] == kNotLoaded) return {3, false, "CUDA libraries are missing or too old: " + said};
   if (outcome.output[0] == kOtherVersion) return {3, false, other_version(path, said)};
   if (outcome.signal != 0) return {3, false, fmt::format("{}: {}", mode, end_of(outcome))};
   if (outcome.exit_code == 0) return {};

@@ -56,6 +56,10 @@ MeasuredTime read_time(const SpecNode& node) {
   return time;
 }
 
+MeasuredKernel read_measured_kernel(const SpecNode& node) {
+  return {read_kernel(node.required("work")), read_time(node)};
+}
+
 CollectiveOp read_op(const SpecNode& node) {
   return static_cast<CollectiveOp>(node.as_choice(kCollectiveNames, "collective"));
 }
@@ -87,7 +91,9 @@ MeasuredRun read_measured(const SpecNode& file) {
                                count_of(n, "ranks_per_node", 0), count_of(n, "gpus", 0), read_time(n)});
   });
   each(file, "steps", [&](const SpecNode& n) {
-    run.steps.push_back({text_of(n, "name"), count_of(n, "rank", 0), flag_of(n, "cuda_graph", false), read_time(n)});
+    MeasuredStep step = {text_of(n, "name"), count_of(n, "rank", 0), flag_of(n, "cuda_graph", false), read_time(n), {}};
+    each(n, "kernels", [&](const SpecNode& k) { step.kernels.push_back(read_measured_kernel(k)); });
+    run.steps.push_back(std::move(step));
   });
   each(file, "memory", [&](const SpecNode& n) {
     run.memory.push_back({text_of(n, "name"), count_of(n, "rank", 0), count_of(n, "peak_bytes", 0)});

@@ -36,6 +36,7 @@ struct MeasuredStep {
   std::int64_t rank = 0;
   bool cuda_graph = false;
   MeasuredTime time;
+  std::vector<MeasuredKernel> kernels;  ///< as they ran inside it
 };
 struct MeasuredMemory {
   std::string name;
