@@ -57,8 +57,8 @@ TEST_CASE("Options that are unknown, incomplete or contradict each other are ref
     }
     return "accepted";
   };
-  CHECK(refusal({}) == "foretrain-gpu: expected a mode: --kernels, --collectives, --step, --correctness or --device");
-  CHECK(refusal({"--kernels"}) == "foretrain-gpu: expected a graph file with --kernels");
+  CHECK(refusal({}) == "command line: expected a mode: --kernels, --collectives, --step, --correctness or --device");
+  CHECK(refusal({"--kernels"}) == "command line: expected a graph file with --kernels");
   CHECK(refusal({"a", "b", "--step"}) == "b: expected one graph file; there is already a");
   CHECK(refusal({"a", "--step", "--kernels"}) == "--kernels: expected one mode");
   CHECK(refusal({"a", "--step", "--samples", "x"}) == "--samples: expected a number of at least 1; got \"x\"");

@@ -5,12 +5,12 @@
 #include <cstdio>
 #include <ctime>
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
-#include <cudnn.h>
 #include <dlfcn.h>
 #include <nccl.h>
 
+#include "validate/gpu/library/attention.h"
+#include "validate/gpu/library/gemm.h"
 #include "validate/gpu/run/cuda_check.h"
 #include "validate/gpu/run/foretrain_gpu_api.h"
 #include "validate/gpu/run/json_line.h"
@@ -130,8 +130,10 @@ DeviceState device_state() {
 
 std::string cuda_version_text(int version) { return version_text(version / 1000, version / 10 % 100, -1); }
 std::string nccl_version_text(int version) { return version_text(version / 10000, version / 100 % 100, version % 100); }
-std::string cudnn_version_text(long long version) {
-  return version_text(version / 10000, version / 100 % 100, version % 100);
+long long version_number(const std::string& text) {
+  long long parts[3] = {};
+  std::sscanf(text.c_str(), "%lld.%lld.%lld", &parts[0], &parts[1], &parts[2]);
+  return (parts[0] * 100 + parts[1]) * 100 + parts[2];
 }
 
 std::string device_json(const Clocks& clocks, std::int32_t gpus, const std::vector<ClockReading>& readings) {
@@ -141,7 +143,6 @@ std::string device_json(const Clocks& clocks, std::int32_t gpus, const std::vect
   FORETRAIN_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   FORETRAIN_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
   ncclGetVersion(&nccl);
-  const std::size_t blas = cublasLtGetVersion();
   JsonLine line;
   line.text("gpu", properties.name)
       .text("compute_capability", version_text(properties.major, properties.minor, -1))
@@ -151,8 +152,8 @@ std::string device_json(const Clocks& clocks, std::int32_t gpus, const std::vect
       .whole("memory_bytes", static_cast<std::int64_t>(properties.totalGlobalMem))
       .text("driver", clocks.driver())
       .text("cuda", cuda_version_text(runtime))
-      .text("cublas", version_text(static_cast<long long>(blas / 10000), static_cast<long long>(blas / 100 % 100), -1))
-      .text("cudnn", cudnn_version_text(static_cast<long long>(cudnnGetVersion())))
+      .text("cublas", GemmLibrary::version())
+      .text("cudnn", AttentionLibrary::version())
       .text("nccl", nccl_version_text(nccl));
   const auto clock = [&](const char* key, double most, double ClockReading::*field) {
     std::vector<double> values;

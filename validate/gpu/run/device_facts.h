@@ -46,9 +46,10 @@ DeviceState device_state();
 /// The "device" object of a measurement file for the current device.
 std::string device_json(const Clocks& clocks, std::int32_t gpus, const std::vector<ClockReading>& readings);
 
-/// "13.0", "2.28.9", "9.19.0": from the numbers that the libraries give.
+/// "13.0" and "2.28.9", from the numbers that the libraries give.
 std::string cuda_version_text(int version);
 std::string nccl_version_text(int version);
-std::string cudnn_version_text(long long version);
+/// 91900 of "9.19.0"; 0 of "".
+long long version_number(const std::string& text);
 
 }  // namespace foretrain::gpu

@@ -61,10 +61,10 @@ Mode mode_of(std::string_view name) {
 void check(const Options& o) {
   if (o.help) return;
   if (o.mode == Mode::none)
-    throw SpecError("foretrain-gpu", "expected a mode: --kernels, --collectives, --step, --correctness or --device");
+    throw SpecError("command line", "expected a mode: --kernels, --collectives, --step, --correctness or --device");
   const bool needs_graph = o.mode == Mode::kernels || o.mode == Mode::step;
   if (needs_graph && o.graph.empty()) {
-    throw SpecError("foretrain-gpu",
+    throw SpecError("command line",
                     "expected a graph file with --" + std::string(kModeNames[static_cast<std::size_t>(o.mode)]));
   }
   if (o.cuda_graphs && o.mode != Mode::step) throw SpecError("--cuda-graphs", "expected together with --step");

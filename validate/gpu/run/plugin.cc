@@ -4,12 +4,12 @@
 #include <cstring>
 #include <string>
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
-#include <cudnn.h>
 #include <nccl.h>
 
 #include "base/spec_error.h"
+#include "validate/gpu/library/attention.h"
+#include "validate/gpu/library/gemm.h"
 #include "validate/gpu/run/device_facts.h"
 #include "validate/gpu/run/foretrain_gpu_api.h"
 #include "validate/gpu/run/session.h"
@@ -51,8 +51,8 @@ FORETRAIN_EXPORTED int foretrain_gpu_probe(ForetrainGpuProbe* probe) {
   probe->state = state.state;
   probe->device_count = state.devices;
   ncclGetVersion(&probe->nccl_version);
-  probe->cublaslt_version = static_cast<long long>(cublasLtGetVersion());
-  probe->cudnn_version = static_cast<long long>(cudnnGetVersion());
+  probe->cublaslt_version = foretrain::gpu::version_number(foretrain::gpu::GemmLibrary::version());
+  probe->cudnn_version = foretrain::gpu::version_number(foretrain::gpu::AttentionLibrary::version());
   copy_text(probe->message, sizeof probe->message, state.line);
   cudaDeviceProp properties{};
   if (state.devices > 0 && cudaGetDeviceProperties(&properties, 0) == cudaSuccess) {
