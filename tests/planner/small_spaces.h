@@ -72,7 +72,7 @@ inline constexpr auto kSmallSpaces = std::to_array<std::string_view>({
     R"({"model": {"layers": 6, "hidden": 768, "ffn_hidden": 3072, "heads": 12, "vocab": 50257, "gated_mlp": false},
         "cluster": {"node": "aws-p4d.24xlarge", "nodes": 4}, "training": {"sequence_length": 512, "global_batch": 96},
         "software": {"framework": "fsdp", "cuda_graphs": true},
-        "search": {"tensor": 1, "shard_group": 8, "offload": {"optimizer": 0.5}}})",
+        "search": {"tensor": 1, "shard_group": 8}})",
     // DeepSpeed ZeRO 0 to 3, one pipeline stage for 2 and 3.
     R"({"model": {"layers": 5, "hidden": 512, "ffn_hidden": 2048, "heads": 8, "vocab": 8000, "gated_mlp": false},
         "cluster": {"node": "dgx-1-v100", "gpus": 24},
