@@ -29,6 +29,10 @@ struct Check {
 /// All of them. What a check needs of the reference is computed once, at its first run.
 std::vector<Check> checks();
 
+/// Runs a check on one rank of a world of check.ranks, as every rank must; the difference of this rank. A check has
+/// passed when all ranks' have. Throws CommunicationError.
+Difference run_on_rank(const Check& check, const Fault* fault, World& world, Math& math);
+
 /// Runs a check on threads and the CPU; the differences of all ranks. Throws CommunicationError.
 Difference run_on_threads(const Check& check, const Fault* fault = nullptr);
 

@@ -293,7 +293,7 @@ class CpuMath final : public Math {
 
  private:
   Tensor permute_columns(const Tensor& x, std::int64_t parts, bool split) {
-    FORETRAIN_CHECK(x.size() % (x.rows() * parts) == 0);
+    FORETRAIN_CHECK((split ? x.columns() : x.rows()) % parts == 0);
     const std::int64_t rows = split ? x.rows() : x.rows() / parts;
     const std::int64_t width = split ? x.columns() / parts : x.columns();
     Tensor y = split ? zeros(rows * parts, width) : zeros(rows, width * parts);

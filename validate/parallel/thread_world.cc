@@ -261,13 +261,13 @@ class Shared {
     return done;
   }
 
-  /// Sleeps until `ready`; fails when `gone` names a rank of the group that has returned, or at the time limit.
-  template <class Ready, class Gone>
-  void wait(std::unique_lock<std::mutex>& lock, Group& group, int rank, const std::string& what, const Ready& ready,
-            const Gone& gone) {
+  /// Sleeps until `ready`; fails when `gone` names a rank of the group that has returned, when no rank is left that
+  /// could make any wait end, or at the time limit.
+  void wait(std::unique_lock<std::mutex>& lock, Group& group, int rank, const std::string& what,
+            const std::function<bool()>& ready, const std::function<int()>& gone) {
     if (ready()) return;
-    std::string& note = waits_[static_cast<std::size_t>(group.ranks[static_cast<std::size_t>(rank)])];
-    note = what + " in group " + group.name;
+    Wait& own = waits_[static_cast<std::size_t>(group.ranks[static_cast<std::size_t>(rank)])];
+    own = {what + " in group " + group.name, &ready};
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(options_.time_limit_seconds);
     while (!ready()) {
       stop_if_failed(group, rank);
@@ -275,30 +275,45 @@ class Shared {
         fail("rank " + std::to_string(group.ranks[static_cast<std::size_t>(missing)]) + " has returned, but " +
              waiting());
       }
+      if (is_deadlock()) fail("no rank can go on: " + waiting());
       if (group.changed.wait_until(lock, deadline) == std::cv_status::timeout && !ready() && !failed_) {
         std::ostringstream message;
         message << "no progress for " << options_.time_limit_seconds << " s: " << waiting();
         fail(message.str());
       }
     }
-    note.clear();
+    own = {};
+  }
+
+  /// Every rank has returned or waits for what has not happened.
+  bool is_deadlock() const {
+    for (std::size_t rank = 0; rank < waits_.size(); ++rank) {
+      if (!returned_[rank] && (waits_[rank].ready == nullptr || (*waits_[rank].ready)())) return false;
+    }
+    return true;
   }
 
   /// "rank 0 waits in ...; rank 3 waits in ..."
   std::string waiting() const {
     std::string text;
     for (std::size_t rank = 0; rank < waits_.size(); ++rank) {
-      if (waits_[rank].empty()) continue;
-      text += (text.empty() ? "rank " : "; rank ") + std::to_string(rank) + " waits in " + waits_[rank];
+      if (waits_[rank].ready == nullptr) continue;
+      text += (text.empty() ? "rank " : "; rank ") + std::to_string(rank) + " waits in " + waits_[rank].what;
     }
     return text;
   }
+
+  /// What a rank waits in and when that ends; nothing while it runs.
+  struct Wait {
+    std::string what;
+    const std::function<bool()>* ready = nullptr;
+  };
 
   const ThreadOptions options_;
   std::mutex mutex_;
   std::map<std::pair<std::string, std::vector<int>>, std::unique_ptr<Group>> groups_;
   std::vector<bool> returned_;
-  std::vector<std::string> waits_;  ///< by rank of the world: what it waits in, empty when it runs
+  std::vector<Wait> waits_;  ///< by rank of the world
   bool failed_ = false;
   std::exception_ptr first_error_;
 };

@@ -81,11 +81,11 @@ TEST_CASE("1F1B with one blocking message at a time is a deadlock, which is repo
   const sim::Schedule& schedule = *sim::find_schedule("1f1b");
   std::string message;
   try {
-    run_sums(schedule, {2, 1, 4}, Messages::one_by_one, {.time_limit_seconds = 0.2});
+    run_sums(schedule, {2, 1, 4}, Messages::one_by_one, {});
   } catch (const CommunicationError& error) {
     message = error.what();
   }
-  CHECK(message.find("no progress for 0.2 s") != std::string::npos);
+  CHECK(message.find("no rank can go on") != std::string::npos);
   CHECK(message.find("rank 0 waits in send \"activations of part 0, micro-batch 1\"") != std::string::npos);
   CHECK(message.find("rank 1 waits in send \"gradient of part 1, micro-batch 0\"") != std::string::npos);
 }
