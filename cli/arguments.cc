@@ -35,6 +35,7 @@ void add_job(CLI::App& app, JobOptions& job, const Text& what) {
   app.add_option("--set", job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
+  app.add_option("--calibration", job.calibration, Text("correct times by this file of foretrain calibrate"));
 }
 
 void add_count(CLI::App& app, const Text& flag, std::int32_t& count, std::int32_t least, const Text& what) {
@@ -141,6 +142,7 @@ Action add_compare(CLI::App& app) {
   auto o = std::make_shared<CompareOptions>();
   app.add_option("FILE", o->files, Text("files of runs, kernels (CSV) or collectives (JSON)"));
   app.add_flag("--rows", o->rows, Text("show every row, not only sums"));
+  app.add_option("--calibration", o->calibration, Text("correct predictions by this file of foretrain calibrate"));
   app.add_option("--fail-above", o->fail_above, Text("exit 1 when the mean error of any quantity is above this: 0.12"))
       ->check(CLI::Range(0.0, 1e6));
   app.add_option("--accuracy", o->accuracy,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "cli/compare_text.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
+#include "hwmodels/calibration_file.h"
 #include "hwmodels/catalogue.h"
 #include "validate/accuracy_report.h"
 #include "validate/collective_rows.h"
@@ -34,13 +36,19 @@ bool looks_like_json(const std::string& path) {
 }
 
 /// What kind of file it is shows in its first character, its schema and its columns.
-Comparison compare_file(const std::string& path, const Catalogue& catalogue, std::int32_t threads) {
+Comparison compare_file(const std::string& path, const Catalogue& catalogue, std::int32_t threads,
+                        const std::shared_ptr<const Calibration>& calibration = nullptr) {
   std::error_code error;
   const bool csv = fs::is_regular_file(path, error) && !looks_like_json(path);
-  if (csv) return compare_kernels(read_kernel_rows(path), catalogue);
+  if (csv) return compare_kernels(read_kernel_rows(path), catalogue, calibration.get());
   const SpecNode file = SpecNode::read_file(path);
-  if (is_runs_file(file)) return compare_runs(read_run_rows(file, catalogue), threads);
-  if (is_collective_file(file)) return compare_collectives(read_collective_runs(file, catalogue));
+  if (is_runs_file(file)) {
+    std::vector<RunRow> rows = read_run_rows(file, catalogue);
+    for (RunRow& row : rows)
+      if (row.problem) row.problem->calibration = calibration;
+    return compare_runs(rows, threads);
+  }
+  if (is_collective_file(file)) return compare_collectives(read_collective_runs(file, catalogue), calibration.get());
   file.fail("expected runs (\"schema\": \"foretrain.runs/1\"), a list of collectives, or kernels as CSV");
 }
 
@@ -99,8 +107,12 @@ int compare(const CompareOptions& options) {
   if (options.files.empty() && options.accuracy.empty())
     throw SpecError("compare", "FILE is missing: what was measured");
   const Catalogue catalogue = Catalogue::load();
+  std::shared_ptr<const Calibration> calibration;
+  if (!options.calibration.empty())
+    calibration = std::make_shared<const Calibration>(read_calibration(options.calibration));
   Comparison all;
-  for (const std::string& path : options.files) append(all, compare_file(path, catalogue, options.threads));
+  for (const std::string& path : options.files)
+    append(all, compare_file(path, catalogue, options.threads, calibration));
   if (!options.accuracy.empty()) append(all, write_accuracy(options.accuracy, catalogue, options.threads));
   print(options.format == Format::json ? comparison_json(all) : comparison_text(all, options.rows));
   if (options.fail_above < 0) return kDone;

@@ -1,6 +1,7 @@
 #include "cli/job_input.h"
 
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "hwmodels/calibration_file.h"
 #include "hwmodels/catalogue.h"
 #include "planner/plan_file.h"
 
@@ -46,8 +48,24 @@ SpecNode read_job(const JobOptions& options, std::int32_t number) {
   return with_overrides(file, options.overrides);
 }
 
-Problem load_with_plan(const SpecNode& job) {
+std::shared_ptr<const Calibration> read_job_calibration(const JobOptions& options) {
+  std::shared_ptr<const Calibration> calibration;
+  if (!options.calibration.empty())
+    calibration = std::make_shared<const Calibration>(read_calibration(options.calibration));
+  const SpecNode file = SpecNode::read_file(options.file);
+  if (!is_plan_file(file) || !file.optional("calibration")) return calibration;
+  const SpecNode used = file.required("calibration");
+  if (!used.is_object() || !used.has("sha256")) return calibration;
+  const std::string hash = used.required("sha256").as_string();
+  if (calibration == nullptr || calibration->sha256 != hash)
+    fmt::print(stderr, "warning: {} was predicted with the calibration {} ({}); this is another prediction\n",
+               options.file, used.required("name").as_string(), hash.substr(0, 8));
+  return calibration;
+}
+
+Problem load_with_plan(const SpecNode& job, const JobOptions& options) {
   Problem problem = load_problem(job, Catalogue::load());
+  if (!options.file.empty()) problem.calibration = read_job_calibration(options);
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   if (!problem.plan) job.fail("key \"plan\" is missing: it holds the one plan to predict");
   return problem;

@@ -54,12 +54,18 @@ std::string found_text(const Problem& problem, const SearchResult& result) {
 int plan(const PlanOptions& options) {
   const Catalogue catalogue = Catalogue::load();
   const SpecNode job = read_job(options.job, 1);
-  const Problem problem = load_problem(job, catalogue);
+  Problem problem = load_problem(job, catalogue);
+  problem.calibration = read_job_calibration(options.job);
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   const SearchResult result = search_with_progress(problem, options);
+  std::optional<CalibrationCoverage> coverage;
+  if (problem.calibration != nullptr)
+    coverage = result.plans.empty() ? calibration_coverage(*problem.calibration)
+                                    : calibration_coverage(problem, result.plans.front().plan);
   const std::string document = options.output.empty() && options.format == Format::text
                                    ? std::string()
-                                   : plan_file_text(self_contained(job, problem.model.name), result, FORETRAIN_VERSION);
+                                   : plan_file_text(self_contained(job, problem.model.name), result, FORETRAIN_VERSION,
+                                                    coverage ? &*coverage : nullptr);
   if (!options.output.empty()) write_file(options.output, document);
   if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
   if (options.format == Format::json) {
@@ -68,7 +74,7 @@ int plan(const PlanOptions& options) {
     print(describe(problem) + "\nNo plan fits.\n" + counts(result) +
           nearest_miss_text(problem, result, options.threads));
   } else {
-    print(found_text(problem, result));
+    print(found_text(problem, result) + (coverage ? to_text(*coverage) : std::string()));
   }
   return result.plans.empty() ? kNothingFits : kDone;
 }

@@ -30,12 +30,15 @@ void write_graph_file(const SimulateOptions& options, const Problem& problem, Se
 
 int simulate(const SimulateOptions& options) {
   const SpecNode job = read_job(options.job, options.plan);
-  const Problem problem = load_with_plan(job);
+  const Problem problem = load_with_plan(job, options.job);
   const PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true});
   const bool simulated = report.step.base() > 0;
+  std::optional<CalibrationCoverage> coverage;
+  if (problem.calibration != nullptr)
+    coverage = simulated ? calibration_coverage(problem, *problem.plan) : calibration_coverage(*problem.calibration);
   if (!options.output.empty() || options.format == Format::json) {
-    const std::string document =
-        plan_file_text(self_contained(job, problem.model.name), as_search_result(report), FORETRAIN_VERSION);
+    const std::string document = plan_file_text(self_contained(job, problem.model.name), as_search_result(report),
+                                                FORETRAIN_VERSION, coverage ? &*coverage : nullptr);
     if (!options.output.empty()) write_file(options.output, document);
     if (options.format == Format::json) print(document);
   }
@@ -50,6 +53,7 @@ int simulate(const SimulateOptions& options) {
                           100 * report.mfu, time_table(report));
     }
     if (!report.stages.empty()) text += "Memory, GiB:\n" + memory_table(report);
+    if (coverage) text += "\n" + to_text(*coverage);
     print(text);
   }
   return report.rejection ? kNothingFits : kDone;
@@ -57,7 +61,7 @@ int simulate(const SimulateOptions& options) {
 
 int memory(const MemoryOptions& options) {
   const SpecNode job = read_job(options.job, options.plan);
-  const Problem problem = load_with_plan(job);
+  const Problem problem = load_with_plan(job, options.job);
   const PlanReport report = evaluate(problem, *problem.plan);
   if (report.stages.empty()) {
     print(to_text(report.plan) + "\n" + refusal_text(report));

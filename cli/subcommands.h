@@ -18,6 +18,7 @@ enum class Format { text, json };
 struct JobOptions {
   std::string file;                    ///< a job, or a plan file where one is taken
   std::vector<std::string> overrides;  ///< "path.to.key=value"
+  std::string calibration;             ///< a calibration's file; "" = the catalogue alone
 };
 
 struct PlanOptions {
@@ -75,8 +76,9 @@ struct KernelOptions {
 
 struct CompareOptions {
   std::vector<std::string> files;
-  std::string accuracy;    ///< folder in which ACCURACY.md and accuracy/*.svg are written; "" = none
-  double fail_above = -1;  ///< largest MAPE allowed, as a fraction; < 0 = any
+  std::string accuracy;     ///< folder in which ACCURACY.md and accuracy/*.svg are written; "" = none
+  std::string calibration;  ///< a calibration's file; "" = the catalogue alone
+  double fail_above = -1;   ///< largest MAPE allowed, as a fraction; < 0 = any
   std::int32_t threads = 0;
   bool rows = false;
   Format format = Format::text;

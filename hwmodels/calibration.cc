@@ -163,6 +163,12 @@ CalibratedCollectiveTime collective_time(CollectiveOp op, Bytes size, const Grou
   return t;
 }
 
+bool is_measured(const Calibration* calibration, const GpuSpec& gpu, const KernelFamily& family) {
+  if (calibration == nullptr) return false;
+  return std::any_of(calibration->kernels.begin(), calibration->kernels.end(),
+                     [&](const KernelCorrection& c) { return c.gpu == gpu.name && c.family == family; });
+}
+
 double sustained_rate(const GpuSpec& gpu, const Calibration* calibration) {
   if (calibration != nullptr) {
     for (const MeasuredSustainedRate& s : calibration->sustained)

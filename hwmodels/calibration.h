@@ -145,6 +145,9 @@ CalibratedCollectiveTime collective_time(CollectiveOp op, Bytes size, const Grou
                                          const ClusterSpec& cluster, const Calibration* calibration,
                                          const CollectiveChoice& choice = {});
 
+/// Whether the calibration has a correction for these kernels on this GPU.
+bool is_measured(const Calibration* calibration, const GpuSpec& gpu, const KernelFamily& family);
+
 /// Rate of tensor cores inside a step over their isolated rate: as measured, or sustained_rate of the architecture.
 double sustained_rate(const GpuSpec& gpu, const Calibration* calibration);
 

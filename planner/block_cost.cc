@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hwmodels/collective_time.h"
-#include "hwmodels/kernel_time.h"
+#include "hwmodels/calibration.h"
 #include "hwmodels/sm_share.h"
 #include "hwmodels/sustained_rate.h"
 #include "planner/emit_ops.h"
@@ -13,11 +12,6 @@
 
 namespace foretrain {
 namespace {
-
-GroupLayout group_of(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster) {
-  if (kind == GroupKind::context) return group_layout(shape.context, shape.tensor, cluster);
-  return group_layout(shape.tensor, 1, cluster);
-}
 
 /// The block as a task graph on one device. `host_launch`: host time for each launch.
 struct BlockGraph {
@@ -49,15 +43,6 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
   return b;
 }
 
-/// fp16 and bf16 run at one rate on tensor cores that have both. The fp16 efficiencies of the catalogue come from
-/// profiles inside models, the bf16 ones from isolated kernels; a step starts from the latter and applies
-/// sustained_rate itself, so that it is not counted twice.
-Kernel in_model_format(Kernel kernel, const GpuSpec& gpu) {
-  Gemm* gemm = std::get_if<Gemm>(&kernel);
-  if (gemm != nullptr && gemm->dtype == DType::fp16 && peak(gpu, DType::bf16)) gemm->dtype = DType::bf16;
-  return kernel;
-}
-
 /// No operation is timed as longer than this, so that a block's sum stays within the clock; a plan that has one is
 /// refused (break_of_time).
 constexpr Seconds kLongestOperation = 86400.0 * seconds;
@@ -76,20 +61,40 @@ double flash_slowdown(const GpuSpec& gpu, int generation) {
 
 }  // namespace
 
+GroupLayout block_group(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster) {
+  if (kind == GroupKind::context) return group_layout(shape.context, shape.tensor, cluster);
+  return group_layout(shape.tensor, 1, cluster);
+}
+
+Kernel in_model_format(Kernel kernel, const GpuSpec& gpu, const Calibration* calibration) {
+  Gemm* gemm = std::get_if<Gemm>(&kernel);
+  if (gemm != nullptr && gemm->dtype == DType::fp16 && peak(gpu, DType::bf16) &&
+      !is_measured(calibration, gpu, family_of(kernel)))
+    gemm->dtype = DType::bf16;
+  return kernel;
+}
+
 Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework) {
   const GpuSpec& gpu = problem.cluster.gpu;
   if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
-    const KernelTime k = kernel_time(in_model_format(*kernel, gpu), gpu, problem.efficiency);
+    const Calibration* calibration = problem.calibration.get();
+    const CalibratedKernelTime k =
+        kernel_time(in_model_format(*kernel, gpu, calibration), gpu, problem.efficiency, calibration);
+    // Times from steps hold what a step does to kernels, and the framework's own attention; isolated ones do not.
+    const bool isolated = k.measured_in == MeasuredIn::isolated;
+    const bool at_length = k.use == CalibrationUse::none && problem.efficiency.under_power_limit;
     Seconds time = k.time;
     if (k.bound == KernelBound::tensor_core) {
       time *= slowest_of(problem.cluster.gpus);
-      if (!problem.efficiency.under_power_limit) time /= sustained_rate(gpu);
+      if (isolated && !at_length) time /= sustained_rate(gpu, calibration);
     }
-    if (std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
+    if (isolated && std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
     return time;
   }
   if (const auto* call = std::get_if<CollectiveCall>(&op.work)) {
-    return collective_time(call->op, call->size, group_of(call->group, shape, problem.cluster), problem.cluster).time;
+    return collective_time(call->op, call->size, block_group(call->group, shape, problem.cluster), problem.cluster,
+                           problem.calibration.get())
+        .time.time;
   }
   return {};
 }
@@ -124,7 +129,7 @@ void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const Cluste
     if (const auto* call = std::get_if<CollectiveCall>(&ops[i].work)) {
       if (!ops[i].beside) continue;
       beside += static_cast<double>(times[i].count);
-      share = sm_share(group_of(call->group, shape, cluster), cluster);
+      share = sm_share(block_group(call->group, shape, cluster), cluster);
       continue;
     }
     if (ops[i].joins) beside = 0;

@@ -32,6 +32,14 @@ BlockCost repeat(const BlockCost& block, std::int64_t times);
 BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
                      const FrameworkSpec& framework, bool backward);
 
+/// The ranks of a collective inside a block.
+GroupLayout block_group(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster);
+
+/// fp16 and bf16 run at one rate on tensor cores that have both. The fp16 efficiencies of the catalogue come from
+/// profiles inside models, the bf16 ones from isolated kernels; a step starts from the latter and applies
+/// sustained_rate itself, so that it is not counted twice. What a calibration measured in fp16 stays so.
+Kernel in_model_format(Kernel kernel, const GpuSpec& gpu, const Calibration* calibration);
+
 /// Time of one operation at full speed.
 /// Tensor cores at the rate they sustain in a step; flash attention of the framework's generation.
 Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework);

@@ -194,4 +194,11 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
   return spec;
 }
 
+FrameworkSpec framework_spec(const Software& software, Precision precision, const Calibration* calibration) {
+  FrameworkSpec spec = framework_spec(software, precision);
+  spec.forward_launch = launch_time(calibration, spec.name, false).value_or(spec.forward_launch);
+  spec.backward_launch = launch_time(calibration, spec.name, true).value_or(spec.backward_launch);
+  return spec;
+}
+
 }  // namespace foretrain

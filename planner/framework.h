@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/units.h"
+#include "hwmodels/calibration.h"
 #include "planner/job.h"
 
 namespace foretrain {
@@ -44,8 +45,8 @@ struct FrameworkSpec {
   bool tensor_backward_overlap = true;  ///< input-gradient all-reduce (or scatter) runs beside the weight-gradient GEMM
   bool overlap_param_gather = true;     ///< ZeRO-1 gathers parameters beside the next forward pass
   bool splits_pipeline_messages =
-      false;  ///< pipeline messages are split over the tensor group (needs scatter-gather or SP)
-  double bucket_parameters = 40e6;        ///< parameters in one gradient bucket, at least
+      false;                        ///< pipeline messages are split over the tensor group (needs scatter-gather or SP)
+  double bucket_parameters = 40e6;  ///< parameters in one gradient bucket, at least
   // Bytes per parameter of the model on a GPU, before sharding.
   double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;
   double gradient_reduce_bytes = 4;  ///< bytes per parameter that data parallel communication moves
@@ -55,5 +56,7 @@ const FrameworkSpec& framework_spec(FrameworkKind kind);
 /// The row with what the precision changes (fp16 in the older frameworks keeps and reduces 2-byte gradients) and what
 /// known words of Software::version and Software::overlap say about the release (docs/FORMAT.md lists them).
 FrameworkSpec framework_spec(const Software& software, Precision precision);
+/// The same, with launch costs as `calibration` (may be null) has measured them for this framework.
+FrameworkSpec framework_spec(const Software& software, Precision precision, const Calibration* calibration);
 
 }  // namespace foretrain

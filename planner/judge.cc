@@ -5,7 +5,8 @@
 namespace foretrain {
 
 Judge::Judge(const Problem& problem)
-    : problem_(problem), framework_(framework_spec(problem.software, problem.training.precision)) {}
+    : problem_(problem),
+      framework_(framework_spec(problem.software, problem.training.precision, problem.calibration.get())) {}
 
 const std::shared_ptr<const BlockCosts>& Judge::blocks(const Plan& plan) {
   const BlockShape shape = block_shape(problem_, plan);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hwmodels/kernel_time.h"
+#include "hwmodels/calibration.h"
 #include "hwmodels/sm_share.h"
 #include "planner/groups.h"
 
@@ -22,7 +22,11 @@ DataGroups data_groups(const Plan& plan, const ClusterSpec& cluster) {
 
 Message message(const Problem& problem, CollectiveOp op, double size, const GroupLayout& group) {
   if (group.ranks <= 1 || size <= 0) return {};
-  return to_message(op, size * bytes, collective_time(op, size * bytes, group, problem.cluster));
+  const CalibratedCollectiveTime t =
+      collective_time(op, size * bytes, group, problem.cluster, problem.calibration.get());
+  Message m = to_message(op, size * bytes, t.time);
+  m.use = t.use;
+  return m;
 }
 
 DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, const PlanCosts& costs,
@@ -98,7 +102,7 @@ TimedKernel timed(const Problem& problem, MemoryOp op, double elements, double r
   MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
   k.read = read * bytes;
   k.written = written * bytes;
-  return {k, to_picoseconds(kernel_time(k, problem.cluster.gpu, problem.efficiency).time)};
+  return {k, to_picoseconds(kernel_time(k, problem.cluster.gpu, problem.efficiency, problem.calibration.get()).time)};
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ struct Message {
   Picoseconds fixed, total;
   Bytes flow;
   BytesPerSecond rate;
+  CalibrationUse use = CalibrationUse::none;  ///< what a calibration had to say of it
 };
 Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& time);
 

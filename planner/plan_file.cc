@@ -56,6 +56,14 @@ Json plan_json(const PlanReport& report, std::size_t rank) {
   return plan;
 }
 
+Json calibration_json(const CalibrationCoverage& c) {
+  return {{"name", c.name},
+          {"sha256", c.sha256},
+          {"inside", c.inside},
+          {"outside", c.outside},
+          {"not_measured", c.not_measured}};
+}
+
 StoredPlan read_stored(const SpecNode& entry, const Plan& plan) {
   StoredPlan stored;
   stored.plan = plan;
@@ -88,14 +96,15 @@ void check_schema(const SpecNode& file) {
 
 }  // namespace
 
-std::string plan_file_text(std::string_view job_json, const SearchResult& result, std::string_view version) {
+std::string plan_file_text(std::string_view job_json, const SearchResult& result, std::string_view version,
+                           const CalibrationCoverage* calibration) {
   Json rejected = Json::object();
   for (std::size_t i = 0; i < kRejectionNames.size(); ++i)
     if (result.rejected[i] > 0) rejected[std::string(kRejectionNames[i])] = result.rejected[i];
   Json document = {{"schema", kSchema},
                    {"job", parse_json(job_json, "job")},
                    {"foretrain", version},
-                   {"calibration", nullptr},
+                   {"calibration", calibration == nullptr ? Json() : calibration_json(*calibration)},
                    {"search",
                     {{"considered", result.considered},
                      {"rejected", rejected},

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/spec_node.h"
+#include "hwmodels/calibration.h"
 #include "hwmodels/catalogue.h"
 #include "hwmodels/cluster.h"
 #include "hwmodels/efficiency.h"
@@ -35,6 +37,8 @@ struct Problem {
   ModelSpec model;
   ClusterSpec cluster;
   EfficiencySpec efficiency;  ///< of cluster.gpu
+  /// What measurements on real GPUs correct; null: the catalogue alone. Set after loading: no part of a job.
+  std::shared_ptr<const Calibration> calibration;
   Training training;
   Software software;
   SearchSpec search;

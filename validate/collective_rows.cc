@@ -105,7 +105,7 @@ std::vector<CollectiveRun> read_collective_runs(const SpecNode& root, const Cata
   return runs;
 }
 
-Comparison compare_collectives(const std::vector<CollectiveRun>& runs) {
+Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Calibration* calibration) {
   Comparison comparison;
   for (const CollectiveRun& run : runs) {
     if (!run.refusal.empty()) {
@@ -120,7 +120,8 @@ Comparison compare_collectives(const std::vector<CollectiveRun>& runs) {
         comparison.refused.push_back({id, "no bytes or no time"});
         continue;
       }
-      const CollectiveTime predicted = collective_time(run.op, row.size, run.group, run.cluster, run.choice);
+      const CollectiveTime predicted =
+          collective_time(run.op, row.size, run.group, run.cluster, calibration, run.choice).time;
       comparison.rows.push_back(
           {.id = id,
            .quantity = "collective_seconds",

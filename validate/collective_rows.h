@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/spec_node.h"
+#include "hwmodels/calibration.h"
 #include "hwmodels/catalogue.h"
 #include "hwmodels/collective_time.h"
 #include "validate/comparison.h"
@@ -38,7 +39,7 @@ bool is_collective_file(const SpecNode& root);
 std::vector<CollectiveRun> read_collective_runs(const SpecNode& root, const Catalogue& catalogue);
 
 /// Every row predicted (quantity collective_seconds; groups by GPU, operation, size class and number of nodes) or
-/// refused.
-Comparison compare_collectives(const std::vector<CollectiveRun>& runs);
+/// refused. With a calibration (may be null): corrected by it.
+Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Calibration* calibration = nullptr);
 
 }  // namespace foretrain

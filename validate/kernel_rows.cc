@@ -284,14 +284,16 @@ std::vector<KernelRow> read_kernel_rows(const std::string& path) {
 
 bool is_kernel_file(const std::string& path) { return kind_of(read_csv(path)).has_value(); }
 
-std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const EfficiencySpec& e, std::string& why) {
+std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const EfficiencySpec& e, std::string& why,
+                               const Calibration* calibration) {
   if (!row.refusal.empty()) {
     why = row.refusal;
     return std::nullopt;
   }
   Seconds total;
   try {
-    for (const Kernel& kernel : row.kernels) total += kernel_time(kernel, gpu, e).time;
+    for (std::size_t i = 0; i + 1 < row.kernels.size(); ++i) total += kernel_time(row.kernels[i], gpu, e).time;
+    total += kernel_time(row.kernels.back(), gpu, e, calibration).time;
   } catch (const SpecError& error) {
     why = error.what();
     return std::nullopt;
@@ -299,7 +301,8 @@ std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const E
   return total;
 }
 
-Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& catalogue) {
+Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& catalogue,
+                           const Calibration* calibration) {
   Comparison comparison;
   for (const KernelRow& row : rows) {
     const GpuSpec* gpu = nullptr;
@@ -309,7 +312,7 @@ Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& 
     } catch (const SpecError& error) {
       why = error.what();
     }
-    const auto time = gpu == nullptr ? std::nullopt : predict(row, *gpu, catalogue.efficiency(*gpu), why);
+    const auto time = gpu == nullptr ? std::nullopt : predict(row, *gpu, catalogue.efficiency(*gpu), why, calibration);
     if (!time) {
       comparison.refused.push_back({row.id, why});
       continue;

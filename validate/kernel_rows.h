@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hwmodels/calibration.h"
 #include "hwmodels/catalogue.h"
 #include "hwmodels/kernel.h"
 #include "validate/comparison.h"
@@ -43,11 +44,14 @@ std::vector<KernelRow> read_kernel_rows(const std::string& path);
 /// True when the header of `path` has the columns of a kernel file.
 bool is_kernel_file(const std::string& path);
 
-/// Predicted seconds of a row: the sum over its kernels. Nothing when the row is refused; `why` then says why.
-std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const EfficiencySpec& e, std::string& why);
+/// Predicted seconds of a row: the sum over its kernels, of which a calibration (may be null) corrects the last, as it
+/// was fitted. Nothing when the row is refused; `why` then says why.
+std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const EfficiencySpec& e, std::string& why,
+                               const Calibration* calibration = nullptr);
 
 /// Every row predicted (quantity gemm_seconds, attention_seconds or memory_bound_seconds; groups by GPU, operation and
 /// size class) or refused: unknown GPU, format the GPU lacks, unknown operation, no shape or time.
-Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& catalogue);
+Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& catalogue,
+                           const Calibration* calibration = nullptr);
 
 }  // namespace foretrain
