@@ -50,7 +50,7 @@ struct MemoryEfficiency {
 /// (docs/models/kernel.md). Unmeasured GPUs take their architecture's values, and say so in `source`.
 struct EfficiencySpec {
   std::string gpu;
-  std::string source;  ///< which measured rows, or "from <gpu> of the same architecture"
+  std::string source;              ///< which measured rows, or "from <gpu> of the same architecture"
   bool under_power_limit = false;  ///< rates were measured over long runs, so a step's tensor cores are no slower
   GemmEfficiency gemm;
   AttentionEfficiency attention;
