@@ -26,7 +26,8 @@ constexpr double kSize = 8;  // of x
 
 TEST_CASE("relu and gelu, with and without bias, forward and backward") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       CAPTURE(rows);
       CAPTURE(cols);
       const Values x = random_in(storage, rows * cols, 1, kSize), bias = random_in(storage, cols, 2, kSize);
@@ -52,7 +53,8 @@ TEST_CASE("relu and gelu, with and without bias, forward and backward") {
 
 TEST_CASE("SwiGLU and GeGLU, forward and backward") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       CAPTURE(rows);
       CAPTURE(cols);
       const Values gate_up = random_in(storage, rows * cols * 2, 1, kSize), dy = random_in(storage, rows * cols, 3);
@@ -81,7 +83,8 @@ TEST_CASE("Activations do not overflow where the exponential does") {
 
 TEST_CASE("bias, dropout and residual: the reference's mask and sum; backward by mask and by drawing again") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1} << 33, std::int64_t{5}}) {
         const std::int64_t count = rows * cols;
         const reference::Dropout how{.probability = 0.1F, .stream = {.seed = 42, .offset = 7}, .first_element = first};
@@ -124,7 +127,8 @@ TEST_CASE("bias, dropout and residual: the reference's mask and sum; backward by
 
 TEST_CASE("Column sums, set or added") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       const Values x = random_in(storage, rows * cols, 1);
       const Tensor device_x(x, storage), sums(Values(static_cast<std::size_t>(cols), 2.0), Storage::fp32);
       const Device workspace(column_sums_workspace(rows, cols));

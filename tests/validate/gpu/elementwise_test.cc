@@ -77,7 +77,8 @@ TEST_CASE("copy and zero touch their bytes and no other") {
 
 TEST_CASE("transpose: tiles, edges and batches") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : {Shape{1, 1}, {64, 64}, {65, 63}, {8, 200}, {130, 72}}) {
+    for (const Shape& size : {Shape{1, 1}, {64, 64}, {65, 63}, {8, 200}, {130, 72}}) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       const std::int64_t batch = 2, count = batch * rows * cols;
       const Values x = random_in(storage, count, 3);
       const Tensor from(x, storage), to(count, storage);

@@ -27,7 +27,8 @@ std::vector<Shape> norm_shapes(Storage storage) {
 
 TEST_CASE("RMSNorm and LayerNorm forward, with their statistics") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : norm_shapes(storage)) {
+    for (const Shape& size : norm_shapes(storage)) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       if (cols < 2) continue;  // LayerNorm of one number is 0 / sqrt(epsilon): any error is enlarged 300 times
       for (const Case& c : kCases) {
         CAPTURE(rows);
@@ -59,7 +60,8 @@ TEST_CASE("RMSNorm and LayerNorm forward, with their statistics") {
 
 TEST_CASE("RMSNorm and LayerNorm backward: dx, and weight gradients set or added") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : norm_shapes(storage)) {
+    for (const Shape& size : norm_shapes(storage)) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       if (cols < 2) continue;
       for (const Case& c : kCases) {
         CAPTURE(rows);

@@ -67,7 +67,8 @@ TEST_CASE("The table of angles keeps its accuracy at position 131,072") {
 
 TEST_CASE("Embedding forward and backward, whole and one rank's share") {
   for (const Storage storage : kStorages) {
-    for (const auto& [count, hidden] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t count = size.rows, hidden = size.cols;
       const std::int64_t vocabulary = 11, first = 4;
       const std::vector<std::int64_t> tokens = reference::random_indices(count, 20, 7);
       const reference::EmbeddingShape shape{.vocabulary = vocabulary, .hidden = hidden, .first_token = first};

@@ -19,7 +19,8 @@ double softmax_steps(std::int64_t cols) { return 64 + static_cast<double>(cols) 
 
 TEST_CASE("Softmax, plain and causal, forward and backward") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       for (const bool causal : {false, true}) {
         CAPTURE(rows);
         CAPTURE(cols);
@@ -49,7 +50,8 @@ TEST_CASE("Softmax in place, and of a row of equal large numbers") {
 
 TEST_CASE("Cross-entropy over one rank and over two that share the vocabulary") {
   for (const Storage storage : kStorages) {
-    for (const auto& [rows, cols] : test_shapes()) {
+    for (const Shape& size : test_shapes()) {
+      const std::int64_t rows = size.rows, cols = size.cols;
       for (const int ranks : {1, 2}) {
         CAPTURE(rows);
         CAPTURE(cols);

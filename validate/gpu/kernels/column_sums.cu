@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kLanes = 32;  // threads along the columns, a vector each
 constexpr int kGroups = 8;  // threads along the rows
-constexpr int kFinalGroups = 32;
+constexpr int kMostFinalGroups = 32;
 
 /// Rows of one part: [part * part_rows, (part + 1) * part_rows).
 template <class T, int kWidth>
@@ -38,20 +38,19 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   }
 }
 
-__global__ void __launch_bounds__(kLanes* kFinalGroups) final_kernel(PartialSums a) {
-  auto* sums = reinterpret_cast<float*>(shared_memory);  // [kFinalGroups][kLanes]
+__global__ void __launch_bounds__(kLanes* kMostFinalGroups) final_kernel(PartialSums a) {
+  auto* sums = reinterpret_cast<float*>(shared_memory);  // [blockDim.y][kLanes]
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kLanes + threadIdx.x;
   float sum = 0;
   if (column < a.cols) {
 #pragma unroll 4
-    for (std::int64_t part = threadIdx.y; part < a.parts; part += kFinalGroups)
-      sum += a.partial[part * a.cols + column];
+    for (std::int64_t part = threadIdx.y; part < a.parts; part += blockDim.y) sum += a.partial[part * a.cols + column];
   }
   sums[threadIdx.y * kLanes + threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || column >= a.cols) return;
   float total = a.accumulate ? a.sums[column] : 0.0F;
-  for (int group = 0; group < kFinalGroups; ++group) total += sums[group * kLanes + threadIdx.x];
+  for (int group = 0; group < static_cast<int>(blockDim.y); ++group) total += sums[group * kLanes + threadIdx.x];
   a.sums[column] = total;
 }
 
@@ -88,8 +87,10 @@ cudaError_t column_sums(const ColumnSums& a, cudaStream_t stream) {
 
 cudaError_t finish_column_sums(const PartialSums& a, cudaStream_t stream) {
   if (a.cols < 1) return a.cols == 0 ? cudaSuccess : cudaErrorInvalidValue;
-  const LaunchShape shape{dim3(static_cast<unsigned>((a.cols + kLanes - 1) / kLanes)), dim3(kLanes, kFinalGroups),
-                          kFinalGroups * kLanes * sizeof(float)};
+  unsigned groups = 1;
+  while (groups < kMostFinalGroups && groups < a.parts) groups *= 2;
+  const LaunchShape shape{dim3(static_cast<unsigned>((a.cols + kLanes - 1) / kLanes)), dim3(kLanes, groups),
+                          groups * kLanes * sizeof(float)};
   return launch(final_kernel, shape, stream, a);
 }
 

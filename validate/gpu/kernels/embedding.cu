@@ -41,9 +41,11 @@ struct EmbeddingFunction {
   }
 };
 
+/// One element a lane, so that a warp adds to 128 consecutive bytes at once; with vectors a lane it would touch every
+/// sector eight times.
 template <class T>
 struct EmbeddingBackwardFunction {
-  static constexpr int kWidth = kVector<T>, kUnroll = 2;
+  static constexpr int kWidth = 1, kUnroll = 8;
   static constexpr bool kRows = true;
   Share share;
   const T* dy;
@@ -62,7 +64,7 @@ struct EmbeddingBackwardFunction {
   __device__ void store(Piece piece, const Loaded<kCount>& in) const {
     const std::int64_t row = share.row_of(piece.row);
     if (row < 0) return;
-    for (int i = 0; i < kCount; ++i) atomicAdd(gradient + row * hidden + piece.column + i, in.dy[i]);
+    atomicAdd(gradient + row * hidden + piece.column, in.dy[0]);
   }
 };
 
@@ -82,7 +84,7 @@ cudaError_t embedding_backward(const EmbeddingBackward& a, cudaStream_t stream) 
     using T = typename decltype(tag)::type;
     const EmbeddingBackwardFunction<T> function{
         {a.tokens, a.first_token, a.vocabulary}, static_cast<const T*>(a.dy), a.gradient, a.hidden};
-    return launch_map(function, a.count * a.hidden, a.hidden, is_aligned(a.dy), stream);
+    return launch_map(function, a.count * a.hidden, a.hidden, true, stream);
   });
 }
 
