@@ -177,6 +177,7 @@ Action add_validate(CLI::App& app) {
   app.add_option("--set", o->job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
+  app.add_option("--calibration", o->job.calibration, Text("correct times by this file of foretrain calibrate"));
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
   app.add_flag("--kernels", o->kernels, Text("each distinct kernel by itself"));
   app.add_flag("--collectives", o->collectives, Text("each distinct collective"));

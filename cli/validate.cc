@@ -239,7 +239,7 @@ bool print_results(const ValidateOptions& options, const ValidationPlan& v, cons
 
 int validate(const ValidateOptions& options) {
   const SpecNode job = read_job(options.job, options.plan);
-  Problem problem = load_with_plan(job);
+  Problem problem = load_with_plan(job, options.job);
   const std::string planned = problem.cluster.gpu.name;
   const std::vector<GpuMode> modes = modes_of(options);
   Machine machine{.gpus = {}, .world = {}, .count = gpus_used(*problem.plan)};  // a dry run: as the plan wants

@@ -148,6 +148,7 @@ std::string validation_json(const ValidationPlan& v, const MeasuredRun& run, con
                    {"predicted_for", v.problem->cluster.gpu.name},
                    {"device", run.gpu},
                    {"rank", rank_json(v)},
+                   {"calibration", v.problem->calibration == nullptr ? Json() : Json(v.problem->calibration->name)},
                    {"complete", run.complete}};
   const Json compared = Json::parse(comparison_json(comparison));
   for (const auto& entry : compared.items()) document[entry.key()] = entry.value();

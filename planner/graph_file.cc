@@ -145,7 +145,7 @@ class GraphWriter {
     key("micro_batches", std::to_string(micro_batches(problem_, plan_)));
     key("framework", kFrameworkNames[framework]);
     key("cuda_graphs", problem_.software.cuda_graphs ? "1" : "0");
-    key("calibration", options_.calibration);
+    key("calibration", problem_.calibration == nullptr ? "none" : problem_.calibration->name);
     key("rank", options_.rank ? std::to_string(*options_.rank) : "all");
     if (options_.step) key("step_ps", std::to_string(options_.step->count));
     w_.word("plan").word(to_json(plan_)).end_line();

@@ -17,7 +17,6 @@ namespace foretrain {
 struct GraphFileOptions {
   std::optional<std::int64_t> rank = std::nullopt;  ///< the rank whose stage is written; without: every stage
   std::string version = {};                         ///< the program's
-  std::string calibration = "none";                 ///< what the predictions were corrected with
   std::optional<Picoseconds> step = std::nullopt;   ///< predicted time of the whole step
 };
 

@@ -115,7 +115,8 @@ void compare_collectives(const MeasuredRun& run, const PlanPrediction& predicted
     if (m.ranks != w->ranks)
       group = {.ranks = m.ranks, .ranks_per_node = std::min(m.ranks, problem.cluster.nvlink_domain)};
     if (m.ranks_per_node > 0) group.ranks_per_node = std::min(m.ranks_per_node, m.ranks);
-    const Seconds time = collective_time(m.op, static_cast<double>(m.bytes) * bytes, group, problem.cluster).time;
+    const Bytes size = static_cast<double>(m.bytes) * bytes;
+    const Seconds time = collective_time(m.op, size, group, problem.cluster, problem.calibration.get()).time.time;
     add(comparison,
         {.id = with_count(what, w->count),
          .quantity = "collective_seconds",

@@ -55,6 +55,15 @@ std::int64_t needed_by(const MessageWork& m, std::int64_t ranks) {
   }
 }
 
+/// What a calibration says of kernels that ran alone.
+Calibration isolated_part(const Calibration* calibration) {
+  Calibration part;
+  if (calibration == nullptr) return part;
+  for (const KernelCorrection& c : calibration->kernels)
+    if (c.measured_in == MeasuredIn::isolated) part.kernels.push_back(c);
+  return part;
+}
+
 }  // namespace
 
 GroupLayout layout_of(WorkGroup group, const Plan& plan, const ClusterSpec& cluster) {
@@ -108,9 +117,10 @@ std::vector<DistinctWork> distinct_works(const Problem& problem, const Plan& pla
     const Picoseconds time = time_alone(step.graph, t);
     if (w.count++ == 0 || time < w.in_step) w.in_step = time;
   }
+  const Calibration alone = isolated_part(problem.calibration.get());
   for (DistinctWork& w : works) {
     if (const auto* kernel = std::get_if<Kernel>(&w.work)) {
-      w.alone = to_picoseconds(kernel_time(*kernel, problem.cluster.gpu, problem.efficiency).time);
+      w.alone = to_picoseconds(kernel_time(*kernel, problem.cluster.gpu, problem.efficiency, &alone).time);
       w.needed = needed_by(*kernel);
       continue;
     }
