@@ -114,7 +114,7 @@ Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Cal
     }
     const std::int64_t nodes = ceil_div(run.group.ranks, run.group.ranks_per_node);
     const std::string where = nodes == 1 ? "one node" : nodes == 2 ? "two nodes" : "more than two nodes";
-    for (const MeasuredCollective& row : run.rows) {
+    for (const CollectiveRow& row : run.rows) {
       const std::string id = fmt::format("{} {:.0f} B", run.id, row.size / bytes);
       if (!(row.size > Bytes{}) || !(row.time > Seconds{})) {
         comparison.refused.push_back({id, "no bytes or no time"});

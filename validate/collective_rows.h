@@ -13,7 +13,7 @@
 namespace foretrain {
 
 /// One size of a run.
-struct MeasuredCollective {
+struct CollectiveRow {
   Bytes size;  ///< as nccl-tests counts it
   Seconds time;
 };
@@ -26,7 +26,7 @@ struct CollectiveRun {
   GroupLayout group;
   ClusterSpec cluster;
   CollectiveChoice choice;  ///< what the run forced
-  std::vector<MeasuredCollective> rows;
+  std::vector<CollectiveRow> rows;
 };
 
 /// True for a JSON array of runs with "n_ranks" and "rows".

@@ -57,7 +57,7 @@ double loss_of(const std::vector<CollectiveRun>& runs, const WallConstants& cons
   for (const CollectiveRun& run : runs) {
     if (!fits(run)) continue;
     const double weight = 1 / std::sqrt(static_cast<double>(run.rows.size()));
-    for (const MeasuredCollective& row : run.rows) {
+    for (const CollectiveRow& row : run.rows) {
       if (!(row.size > Bytes{}) || !(row.time > Seconds{})) continue;
       const Seconds t = collective_time_with(constants, run.op, row.size, run.group, run.cluster, run.choice).time;
       const double error = std::abs(std::log(t / row.time));

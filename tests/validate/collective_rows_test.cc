@@ -115,8 +115,8 @@ TEST_CASE("all_reduce on 8 H100, 64 KiB to 1 GiB: within 8 % of the median of th
   REQUIRE(hosts.size() == 2);
   double sum = 0;
   int count = 0;
-  for (const MeasuredCollective& a : hosts[0].rows)
-    for (const MeasuredCollective& b : hosts[1].rows) {
+  for (const CollectiveRow& a : hosts[0].rows)
+    for (const CollectiveRow& b : hosts[1].rows) {
       if (a.size != b.size || a.size < 64 * KiB || a.size > 1 * GiB) continue;
       const Seconds predicted = collective_time(hosts[0].op, a.size, hosts[0].group, hosts[0].cluster).time;
       sum += std::abs(predicted / (0.5 * (a.time + b.time)) - 1);

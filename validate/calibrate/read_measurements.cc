@@ -129,7 +129,7 @@ void add_collective_runs(const SpecNode& file, const Catalogue& catalogue, Measu
       continue;
     }
     const auto cluster = std::make_shared<const ClusterSpec>(run.cluster);
-    for (const MeasuredCollective& row : run.rows) {
+    for (const CollectiveRow& row : run.rows) {
       if (!(row.size > Bytes{}) || !(row.time > Seconds{})) {
         out.leave_out("no bytes or no time");
         continue;
