@@ -159,7 +159,8 @@ Action add_calibrate(CLI::App& app) {
                  Text("measurements: foretrain validate, nccl-tests (text, -J), Kineto traces, kernels (CSV)"))
       ->required();
   app.add_option("-o,--output", o->output, Text("write the calibration into this file"));
-  app.add_option("--gpu", o->gpu, Text("the GPU, where files name none or one that is not in the catalogue"));
+  app.add_option("--gpu", o->gpu,
+                 Text("fit this GPU only; files that name none or an unknown one are taken to be of it"));
   app.add_option("--cluster", o->cluster, Text("where collectives ran: a node or cluster by name, or JSON"));
   app.add_option("--op", o->op, Text("the operation of logs that do not name it"));
   add_size(app, "--ranks", o->ranks, "ranks of logs that do not list them");

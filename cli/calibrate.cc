@@ -39,6 +39,7 @@ MeasurementOptions options_of(const CalibrateOptions& o, const Catalogue& catalo
     if (!options.gpu.empty() && options.gpu != options.cluster->gpu.name)
       throw SpecError("--gpu",
                       fmt::format("{} is not the GPU of --cluster, {}", options.gpu, options.cluster->gpu.name));
+    options.gpu = options.cluster->gpu.name;
   }
   options.ranks = o.ranks;
   options.ranks_per_node = o.ranks_per_node;
@@ -54,9 +55,9 @@ int calibrate(const CalibrateOptions& o) {
   const MeasurementOptions options = options_of(o, catalogue);
   std::vector<Measurements> files;
   for (const std::string& path : o.files) files.push_back(read_measurements(path, options, catalogue));
+  const CalibrationResult result = foretrain::calibrate(files, catalogue, o.holdout, FORETRAIN_VERSION);
   for (const Measurements& file : files)
     for (const std::string& warning : file.warnings) fmt::print(stderr, "warning: {}\n", warning);
-  const CalibrationResult result = foretrain::calibrate(files, catalogue, o.holdout, FORETRAIN_VERSION);
   const std::string text = calibration_text(result.calibration);
   if (!o.output.empty()) write_file(o.output, text);
   print(o.format == Format::json ? text : calibration_report(result));

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <fmt/format.h>
+
 #include "base/spec_error.h"
 #include "base/text.h"
 
@@ -80,6 +82,20 @@ const GpuSpec* gpu_of_device(std::string_view device, const Catalogue& catalogue
   } catch (const SpecError&) {  // a GPU that we do not know is no error of the file
     return nullptr;
   }
+}
+
+const GpuSpec* gpu_to_fit(std::string_view name, const std::string& wanted, const Catalogue& catalogue,
+                          std::string& why) {
+  const GpuSpec* gpu = name.empty() ? nullptr : gpu_of_device(name, catalogue);
+  if (wanted.empty()) {
+    why = name.empty() ? "the file names no GPU; --gpu does"
+                       : fmt::format("GPU \"{}\" is not in the catalogue; --gpu names the one to fit", name);
+    return gpu;
+  }
+  const GpuSpec& other = catalogue.gpu(wanted, "--gpu");
+  if (gpu == nullptr || gpu->name == other.name) return &other;
+  why = fmt::format("of {}, not of --gpu", gpu->name);
+  return nullptr;
 }
 
 }  // namespace foretrain

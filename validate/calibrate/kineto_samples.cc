@@ -56,7 +56,7 @@ class Samples {
  public:
   Samples(const KinetoTrace& trace, const MeasurementOptions& options, const Catalogue& catalogue, Measurements& out)
       : trace_(trace), options_(options), out_(out) {
-    gpu_ = options.gpu.empty() ? gpu_of_device(trace.device, catalogue) : &catalogue.gpu(options.gpu, "--gpu");
+    gpu_ = gpu_to_fit(trace.device, options.gpu, catalogue, why_no_gpu_);
     if (gpu_ == nullptr) return;
     ClusterSpec cluster = options.cluster ? *options.cluster : catalogue.node(gpu_->usual_node, gpu_->name);
     cluster.gpu = *gpu_;
@@ -66,8 +66,7 @@ class Samples {
   void add() {
     out_.source.rows += static_cast<std::int64_t>(trace_.kernels.size());
     if (gpu_ == nullptr) {
-      out_.leave_out(fmt::format("GPU \"{}\" is not in the catalogue; --gpu names the one to fit", trace_.device),
-                     static_cast<std::int64_t>(trace_.kernels.size()));
+      out_.leave_out(why_no_gpu_, static_cast<std::int64_t>(trace_.kernels.size()));
       return;
     }
     for (const TraceKernel& kernel : trace_.kernels) {
@@ -208,6 +207,7 @@ class Samples {
   const MeasurementOptions& options_;
   Measurements& out_;
   const GpuSpec* gpu_ = nullptr;
+  std::string why_no_gpu_;
   std::shared_ptr<const ClusterSpec> cluster_;
   std::map<std::int64_t, OwnedKernels> by_op_;
   std::map<std::tuple<int, double, std::int64_t, std::int64_t>, std::vector<double>> times_;

@@ -53,7 +53,7 @@ struct Measurements {
 
 /// What a file may leave open.
 struct MeasurementOptions {
-  std::string gpu;                     ///< catalogue name, in place of what the file says; "" as the file says
+  std::string gpu;                     ///< the one to fit, also for devices that are not known; "" for all
   std::optional<ClusterSpec> cluster;  ///< on which collectives ran; otherwise the GPU's usual node and network
   std::int64_t ranks = 0, ranks_per_node = 0;
   std::optional<CollectiveOp> op;

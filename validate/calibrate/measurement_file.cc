@@ -21,9 +21,12 @@ std::string text_or_empty(const SpecNode& node, std::string_view key) {
   return value && value->is_string() ? value->as_string() : std::string();
 }
 
-/// The median of a sample; nothing where it was skipped.
-std::optional<Seconds> median_time(const SpecNode& sample) {
-  if (sample.has("skipped")) return std::nullopt;
+/// The median of a sample; nothing where it was skipped, and `why`. A null among samples is a time that was no number.
+std::optional<Seconds> median_time(const SpecNode& sample, std::string& why) {
+  if (sample.has("skipped")) {
+    why = "skipped: " + text_or_empty(sample, "skipped");
+    return std::nullopt;
+  }
   if (const auto median = sample.optional("median_us")) {
     const double us = median->as_real(kMicroseconds);
     if (!(us > 0)) median->fail_expected("microseconds above 0");
@@ -31,7 +34,12 @@ std::optional<Seconds> median_time(const SpecNode& sample) {
   }
   std::vector<double> times;
   const SpecNode samples = sample.required("samples_us");
-  for (const SpecNode& time : samples.items()) times.push_back(time.as_real(kMicroseconds));
+  for (const SpecNode& time : samples.items())
+    if (!time.is_null()) times.push_back(time.as_real(kMicroseconds));
+  if (times.empty() && samples.size() > 0) {
+    why = "no sample is a number";
+    return std::nullopt;
+  }
   if (times.empty() || !(median_of(times) > 0)) samples.fail_expected("times above 0");
   return median_of(times) * microseconds;
 }
@@ -44,11 +52,11 @@ std::vector<SpecNode> items_of(const SpecNode& file, std::string_view key) {
 class Reader {
  public:
   Reader(const SpecNode& file, const MeasurementOptions& options, const Catalogue& catalogue, Measurements& out)
-      : file_(file), options_(options), out_(out) {
+      : file_(file), out_(out) {
     const SpecNode device = file.required("device");
     out.source.device = device.required("gpu").as_string();
     out.source.date = text_or_empty(device, "date");
-    gpu_ = options.gpu.empty() ? gpu_of_device(out.source.device, catalogue) : &catalogue.gpu(options.gpu, "--gpu");
+    gpu_ = gpu_to_fit(out.source.device, options.gpu, catalogue, why_no_gpu_);
     if (gpu_ != nullptr) {
       ClusterSpec cluster = options.cluster ? *options.cluster : catalogue.node(gpu_->usual_node, gpu_->name);
       cluster.gpu = *gpu_;
@@ -75,15 +83,15 @@ class Reader {
 
  private:
   bool known_gpu() {
-    if (gpu_ == nullptr)
-      out_.leave_out(fmt::format("GPU \"{}\" is not in the catalogue; --gpu names the one to fit", out_.source.device));
+    if (gpu_ == nullptr) out_.leave_out(why_no_gpu_);
     return gpu_ != nullptr;
   }
 
   std::optional<Seconds> time_of(const SpecNode& sample) {
     ++out_.source.rows;
-    const auto time = median_time(sample);
-    if (!time) out_.leave_out("skipped: " + text_or_empty(sample, "skipped"));
+    std::string why;
+    const auto time = median_time(sample, why);
+    if (!time) out_.leave_out(why);
     return time;
   }
 
@@ -143,9 +151,9 @@ class Reader {
   }
 
   const SpecNode& file_;
-  const MeasurementOptions& options_;
   Measurements& out_;
   const GpuSpec* gpu_ = nullptr;
+  std::string why_no_gpu_;
   std::shared_ptr<const ClusterSpec> cluster_;
 };
 

@@ -16,21 +16,14 @@ namespace {
 /// The GPU of a table, by option or by its lines. Null, with the reason, where none is known or several are mixed.
 const GpuSpec* gpu_of(const NcclTable& table, const MeasurementOptions& options, const Catalogue& catalogue,
                       std::string& why) {
-  if (!options.gpu.empty()) return &catalogue.gpu(options.gpu, "--gpu");
-  if (options.cluster) return &catalogue.gpu(options.cluster->gpu.name, "--cluster");
-  if (table.ranks.empty()) {
-    why = "the log names no GPU; --gpu does";
-    return nullptr;
-  }
+  if (table.ranks.empty()) return gpu_to_fit("", options.gpu, catalogue, why);
   const std::string& name = table.ranks.front().gpu;
   for (const NcclRank& rank : table.ranks) {
     if (rank.gpu == name) continue;
     why = fmt::format("GPUs of different kinds ({} and {})", name, rank.gpu);
     return nullptr;
   }
-  const GpuSpec* gpu = gpu_of_device(name, catalogue);
-  if (gpu == nullptr) why = fmt::format("GPU \"{}\" is not in the catalogue; --gpu names the one to fit", name);
-  return gpu;
+  return gpu_to_fit(name, options.gpu, catalogue, why);
 }
 
 /// Ranks on each host, where every rank has a line; empty otherwise.

@@ -11,6 +11,7 @@
 
 #include "base/sha256.h"
 #include "base/spec_error.h"
+#include "validate/calibrate/device_name.h"
 #include "validate/calibrate/kineto.h"
 #include "validate/calibrate/nccl_log.h"
 #include "validate/calibrate/nccl_samples.h"
@@ -71,7 +72,7 @@ void add_json(const std::string& text, const std::string& path, const Measuremen
     add_nccl_samples(read_nccl_json(file), options, catalogue, out);
   } else if (is_collective_file(file)) {
     out.source.kind = "collective runs";
-    add_collective_runs(file, catalogue, out);
+    add_collective_runs(file, options, catalogue, out);
   } else {
     file.fail(
         "expected measurements (\"schema\": \"foretrain.measurements/1\"), nccl-tests -J output, a Kineto trace or a "
@@ -95,37 +96,43 @@ MeasuredIn measured_in(const KernelRow& row) {
 
 void add_kernel_csv(const std::string& path, const MeasurementOptions& options, const Catalogue& catalogue,
                     Measurements& out) {
-  std::map<std::string, std::string> known;  // GPU as the file names it -> catalogue id, "" for none
+  struct Fitted {
+    const GpuSpec* gpu = nullptr;
+    std::string why;
+  };
+  std::map<std::string, Fitted> known;  // by the GPU's name in the file
   for (KernelRow& row : read_kernel_rows(path)) {
     ++out.source.rows;
     if (!row.refusal.empty()) {
       out.leave_out(row.refusal);
       continue;
     }
-    const std::string& name = options.gpu.empty() ? row.gpu : options.gpu;
-    auto entry = known.find(name);
+    auto entry = known.find(row.gpu);
     if (entry == known.end()) {
-      const GpuSpec* gpu = nullptr;
-      try {
-        gpu = &catalogue.gpu(name, "gpu");
-      } catch (const SpecError&) {  // left out below, by name
-      }
-      entry = known.emplace(name, gpu == nullptr ? "" : gpu->name).first;
+      Fitted fitted;
+      fitted.gpu = gpu_to_fit(row.gpu, options.gpu, catalogue, fitted.why);
+      entry = known.emplace(row.gpu, fitted).first;
     }
-    if (entry->second.empty()) {
-      out.leave_out(fmt::format("GPU \"{}\" is not in the catalogue", name));
+    if (entry->second.gpu == nullptr) {
+      out.leave_out(entry->second.why);
       continue;
     }
-    out.kernels.push_back({entry->second, std::move(row.kernels), row.measured, measured_in(row)});
+    out.kernels.push_back({entry->second.gpu->name, std::move(row.kernels), row.measured, measured_in(row)});
   }
 }
 
-void add_collective_runs(const SpecNode& file, const Catalogue& catalogue, Measurements& out) {
+void add_collective_runs(const SpecNode& file, const MeasurementOptions& options, const Catalogue& catalogue,
+                         Measurements& out) {
+  const std::string wanted = options.gpu.empty() ? std::string() : catalogue.gpu(options.gpu, "--gpu").name;
   for (const CollectiveRun& run : read_collective_runs(file, catalogue)) {
     const auto rows = static_cast<std::int64_t>(run.rows.size());
     out.source.rows += rows;
     if (!run.refusal.empty()) {
       out.leave_out(run.refusal, rows);
+      continue;
+    }
+    if (!wanted.empty() && run.cluster.gpu.name != wanted) {
+      out.leave_out(fmt::format("of {}, not of --gpu", run.cluster.gpu.name), rows);
       continue;
     }
     const auto cluster = std::make_shared<const ClusterSpec>(run.cluster);

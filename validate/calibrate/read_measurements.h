@@ -27,6 +27,7 @@ void add_measurement_file(const SpecNode& file, const MeasurementOptions& option
 /// Samples of a kernel CSV and of a file of collective runs.
 void add_kernel_csv(const std::string& path, const MeasurementOptions& options, const Catalogue& catalogue,
                     Measurements& out);
-void add_collective_runs(const SpecNode& file, const Catalogue& catalogue, Measurements& out);
+void add_collective_runs(const SpecNode& file, const MeasurementOptions& options, const Catalogue& catalogue,
+                         Measurements& out);
 
 }  // namespace foretrain

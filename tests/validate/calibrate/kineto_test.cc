@@ -1,5 +1,6 @@
 #include "validate/calibrate/kineto.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -161,6 +162,28 @@ TEST_CASE("a trace that is cut keeps the events before; what is no trace is refu
   CHECK_THROWS_WITH_AS(read_kineto_trace("{\"traceEvents\": [{\"ph\": }]}\n\n\n{}", "bad.json"),
                        doctest::Contains("bad.json:1"), SpecError);
   CHECK_THROWS_WITH_AS(read_kineto_trace("{\"traceEvents\": []}", "empty.json"), doctest::Contains("none"), SpecError);
+}
+
+TEST_CASE("every beginning of a trace, and every trace with a byte changed, is read or refused") {
+  const std::string text = text_of("kineto_step.json");
+  std::size_t most = 0;
+  const auto attempt = [&](const std::string& changed) {
+    try {
+      const KinetoTrace trace = read_kineto_trace(changed, "trace.json");
+      Measurements m;
+      add_kineto_samples(trace, {}, Catalogue::load(), m);
+      most = std::max(most, trace.kernels.size());
+    } catch (const SpecError& error) {
+      CHECK(std::string(error.what()).find("trace.json") == 0);
+    }
+  };
+  for (std::size_t length = 0; length < text.size(); length += 61) attempt(text.substr(0, length));
+  for (std::size_t at = 0; at < text.size(); at += 61) {
+    std::string changed = text;
+    changed[at] = "}]\"0,x"[at % 6];
+    attempt(changed);
+  }
+  CHECK(most >= 14);
 }
 
 TEST_CASE("launches of a trace, by who runs forward and backward") {

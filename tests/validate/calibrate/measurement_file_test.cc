@@ -1,3 +1,5 @@
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -63,6 +65,16 @@ TEST_CASE("samples of a measurement file, alone and inside steps") {
   CHECK(m.source.rows == left_out + 5);
 }
 
+TEST_CASE("a time that was no number is null, and the others count") {
+  std::string text = kFile;
+  text.replace(text.find("[1803, 1799, 1811]"), 18, "[null, 1799, 1811]");
+  CHECK(read(text).kernels[0].time / microseconds == doctest::Approx(1799));
+  text.replace(text.find("[null, 1799, 1811]"), 18, "[null]            ");
+  const Measurements m = read(text);
+  CHECK(m.kernels.size() == 2);
+  CHECK(m.left_out[0].why == "no sample is a number");
+}
+
 TEST_CASE("a measurement file that is wrong is refused at the place") {
   const auto broken = [](const std::string& from, const std::string& to) {
     std::string text = kFile;
@@ -83,6 +95,23 @@ TEST_CASE("a GPU that the catalogue does not have is left out, unless an option 
   MeasurementOptions options;
   options.gpu = "h100";
   CHECK(read(text, options).kernels.size() == 3);
+  CHECK(read(kFile, options).kernels.empty());  // an H200 is no H100
+}
+
+TEST_CASE("--gpu picks one of the GPUs that a table holds") {
+  const std::string path = (std::filesystem::temp_directory_path() / "foretrain_two_gpus_test.csv").string();
+  std::ofstream(path) << "gpu,dtype,b,m,n,k,time_us\nh100,bf16,1,8192,8192,8192,1500\n"
+                         "a100,bf16,1,8192,8192,8192,4200\nmystery,bf16,1,8192,8192,8192,1600\n";
+  MeasurementOptions options;
+  const auto gpus = [&] {
+    std::string names;
+    for (const KernelSample& s : read_measurements(path, options, Catalogue::load()).kernels) names += s.gpu + " ";
+    return names;
+  };
+  CHECK(gpus() == "h100-sxm5-80gb a100-sxm4-80gb ");
+  options.gpu = "h100";
+  CHECK(gpus() == "h100-sxm5-80gb h100-sxm5-80gb ");  // the unknown one is taken to be it, the other is left out
+  std::remove(path.c_str());
 }
 
 TEST_CASE("GPUs by the names that drivers give them") {

@@ -197,6 +197,32 @@ TEST_CASE("a row that is cut at the end is a warning; one in the middle is an er
                        doctest::Contains("foreign.txt:1: expected nccl-tests output"), SpecError);
 }
 
+TEST_CASE("every beginning of a log, and every log with a line missing or a byte changed, is read or refused") {
+  for (const char* name : {"nccl_2017_v100.txt", "nccl_old_2080ti.txt", "nccl_per_iteration.txt",
+                           "nccl_two_operations_mpirun.txt", "nccl_v2.20_all_reduce_gb10.txt"}) {
+    const std::string text = text_of(name);
+    std::int64_t kept = 0, refused = 0;
+    const auto attempt = [&](const std::string& log) {
+      try {
+        const NcclLog read = read_nccl_text(log, "log.txt");
+        for (const NcclTable& table : read.tables) kept += static_cast<std::int64_t>(table.rows.size());
+      } catch (const SpecError& error) {
+        ++refused;
+        CHECK(std::string(error.what()).find("log.txt:") == 0);
+        CHECK(std::string(error.what()).find('\n') == std::string::npos);
+      }
+    };
+    for (std::size_t length = 0; length < text.size(); ++length) attempt(text.substr(0, length));
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      std::string changed = text;
+      changed[at] = "#9 x\n:"[at % 6];
+      attempt(changed);
+    }
+    CHECK(kept > 0);
+    CHECK(refused > 0);
+  }
+}
+
 TEST_CASE("a text that is none of the measurement files is refused in one line") {
   CHECK_THROWS_WITH_AS(read_measurements("README.md", {}, Catalogue::load()),
                        doctest::Contains("README.md:1: expected measurements"), SpecError);
