@@ -168,6 +168,8 @@ Action add_calibrate(CLI::App& app) {
   app.add_option("--framework", o->framework, Text("whose host code traces show: launch times are then fitted too"));
   app.add_option("--holdout", o->holdout, Text("share of rows, chosen by hash, that only judge: 0.3"))
       ->check(CLI::Range(0.0, 0.9));
+  app.add_option("--seed", o->seed, Text("which rows --holdout chooses"))
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1'000'000'000}));
   add_format(app, o->format);
   return action_of(o, calibrate);
 }

@@ -55,7 +55,8 @@ int calibrate(const CalibrateOptions& o) {
   const MeasurementOptions options = options_of(o, catalogue);
   std::vector<Measurements> files;
   for (const std::string& path : o.files) files.push_back(read_measurements(path, options, catalogue));
-  const CalibrationResult result = foretrain::calibrate(files, catalogue, o.holdout, FORETRAIN_VERSION);
+  const CalibrationResult result =
+      foretrain::calibrate(files, catalogue, {.share = o.holdout, .seed = o.seed}, FORETRAIN_VERSION);
   for (const Measurements& file : files)
     for (const std::string& warning : file.warnings) fmt::print(stderr, "warning: {}\n", warning);
   const std::string text = calibration_text(result.calibration);

@@ -114,8 +114,13 @@ int compare(const CompareOptions& options) {
   for (const std::string& path : options.files)
     append(all, compare_file(path, catalogue, options.threads, calibration));
   if (!options.accuracy.empty()) append(all, write_accuracy(options.accuracy, catalogue, options.threads));
-  print(options.format == Format::json ? comparison_json(all) : comparison_text(all, options.rows));
+  print(options.format == Format::json ? comparison_json(all, calibration.get())
+                                       : comparison_text(all, options.rows, calibration.get()));
   if (options.fail_above < 0) return kDone;
+  if (all.rows.empty()) {
+    fmt::print(stderr, "foretrain: nothing could be compared, which --fail-above counts as a failure\n");
+    return kNothingFits;
+  }
   const auto quantities = summarise_by_quantity(all.rows);
   const auto too_far = [&](const auto& entry) { return entry.second.all.mape > options.fail_above; };
   return std::any_of(quantities.begin(), quantities.end(), too_far) ? kNothingFits : kDone;

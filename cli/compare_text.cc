@@ -65,11 +65,14 @@ Json summary_json(const ErrorSummary& s) {
 
 }  // namespace
 
-std::string comparison_text(const Comparison& comparison, bool rows) {
-  return (rows ? every_row(comparison) : "") + summaries(comparison) + refusals(comparison);
+std::string comparison_text(const Comparison& comparison, bool rows, const Calibration* calibration) {
+  std::string text = (rows ? every_row(comparison) : "") + summaries(comparison) + refusals(comparison);
+  if (calibration != nullptr)
+    text += fmt::format("Corrected by {} ({}).\n", calibration->name, calibration->sha256.substr(0, 8));
+  return text;
 }
 
-std::string comparison_json(const Comparison& comparison) {
+std::string comparison_json(const Comparison& comparison, const Calibration* calibration) {
   Json document = {{"rows", Json::array()}, {"summary", Json::object()}, {"refused", Json::array()}};
   for (const ComparisonRow& row : comparison.rows)
     document["rows"].push_back({{"id", row.id},
@@ -85,6 +88,7 @@ std::string comparison_json(const Comparison& comparison) {
     document["summary"][quantity] = all;
   }
   for (const RefusedRow& row : comparison.refused) document["refused"].push_back({{"id", row.id}, {"why", row.why}});
+  if (calibration != nullptr) document["calibration"] = {{"name", calibration->name}, {"sha256", calibration->sha256}};
   return document.dump(2) + "\n";
 }
 

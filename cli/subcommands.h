@@ -90,7 +90,8 @@ struct CalibrateOptions {
   std::string gpu, cluster, op;  ///< what the files leave open; "" = as they say
   std::string framework;         ///< whose host code traces show
   std::int64_t ranks = 0, ranks_per_node = 0;
-  double holdout = 0;  ///< share of rows that judge and are not fitted
+  double holdout = 0;     ///< share of rows that judge and are not fitted
+  std::int64_t seed = 0;  ///< which rows these are
   Format format = Format::text;
 };
 

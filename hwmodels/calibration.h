@@ -110,6 +110,7 @@ struct Calibration {
   std::string sha256;     ///< of the file
   std::string foretrain;  ///< version that fitted it
   double held_out = 0;    ///< share of rows held back
+  std::int64_t held_out_seed = 0;
   std::vector<CalibrationSource> sources;
   std::vector<LeftOutRows> left_out;
   std::vector<KernelCorrection> kernels;

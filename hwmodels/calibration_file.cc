@@ -213,6 +213,7 @@ void read_measured_constants(const SpecNode& file, Calibration& c) {
 void read_provenance(const SpecNode& file, Calibration& c) {
   c.foretrain = file.required("foretrain").as_string();
   c.held_out = file.required("held_out").as_real({0, 1});
+  if (const auto seed = file.optional("held_out_seed")) c.held_out_seed = seed->as_int(kCount);
   for (const SpecNode& s : file.required("sources").items())
     c.sources.push_back({s.required("file").as_string(), s.required("kind").as_string(),
                          s.required("sha256").as_string(), s.required("device").as_string(),
@@ -245,8 +246,8 @@ Calibration read_calibration(const std::string& path) {
   const SpecNode schema = file.required("schema");
   if (schema.as_string() != kCalibrationSchema)
     schema.fail_expected(fmt::format("\"{}\", as foretrain calibrate -o writes", kCalibrationSchema));
-  file.allow_only({"schema", "$schema", "notes", "foretrain", "where", "when", "how", "held_out", "sources", "left_out",
-                   "kernels", "collectives", "sustained", "launches", "rates"});
+  file.allow_only({"schema", "$schema", "notes", "foretrain", "where", "when", "how", "held_out", "held_out_seed",
+                   "sources", "left_out", "kernels", "collectives", "sustained", "launches", "rates"});
   Calibration c;
   c.name = std::filesystem::path(path).filename().string();
   c.sha256 = sha256(text);
@@ -272,6 +273,7 @@ std::string calibration_text(const Calibration& c) {
                        : fmt::format("  \"when\": {{\"first\": {}, \"last\": {}}},\n", json_string(*dates.begin()),
                                      json_string(*dates.rbegin()));
   out += fmt::format("  \"how\": {},\n  \"held_out\": {},\n", json_string(kHow), c.held_out);
+  if (c.held_out_seed != 0) out += fmt::format("  \"held_out_seed\": {},\n", c.held_out_seed);
   out += fmt::format("  \"sources\": {},\n", lines(c.sources, source_text));
   out += fmt::format("  \"left_out\": {},\n", lines(c.left_out, [](const LeftOutRows& l) {
                        return fmt::format(R"({{"file": {}, "why": {}, "rows": {}}})", json_string(l.file),

@@ -120,16 +120,18 @@ Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Cal
         comparison.refused.push_back({id, "no bytes or no time"});
         continue;
       }
-      const CollectiveTime predicted =
-          collective_time(run.op, row.size, run.group, run.cluster, calibration, run.choice).time;
-      comparison.rows.push_back(
-          {.id = id,
-           .quantity = "collective_seconds",
-           .groups = {"gpu: " + run.cluster.gpu.name,
-                      "operation: " + std::string(kCollectiveNames[static_cast<std::size_t>(run.op)]),
-                      row.size < 1 * MiB ? "size: under 1 MiB" : "size: 1 MiB and more", "nodes: " + where},
-           .predicted = predicted.time / seconds,
-           .measured = row.time / seconds});
+      const CalibratedCollectiveTime predicted =
+          collective_time(run.op, row.size, run.group, run.cluster, calibration, run.choice);
+      std::vector<std::string> groups = {
+          "gpu: " + run.cluster.gpu.name,
+          "operation: " + std::string(kCollectiveNames[static_cast<std::size_t>(run.op)]),
+          row.size < 1 * MiB ? "size: under 1 MiB" : "size: 1 MiB and more", "nodes: " + where};
+      if (calibration != nullptr) groups.push_back(calibration_group(predicted.use));
+      comparison.rows.push_back({.id = id,
+                                 .quantity = "collective_seconds",
+                                 .groups = std::move(groups),
+                                 .predicted = predicted.time.time / seconds,
+                                 .measured = row.time / seconds});
     }
   }
   return comparison;

@@ -9,9 +9,18 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "planner/calibration_coverage.h"
 
 namespace foretrain {
 namespace {
+
+/// A run is inside of what was measured when all of its kernels and messages are.
+std::string calibration_group(const Problem& problem) {
+  const CalibrationCoverage c = calibration_coverage(problem, *problem.plan);
+  if (c.outside_count + c.not_measured_count == 0) return calibration_group(CalibrationUse::inside);
+  if (c.inside + c.outside_count == 0) return calibration_group(CalibrationUse::none);
+  return "calibration: in part";
+}
 
 std::vector<std::string> groups_of(const RunRow& row) {
   const Problem& p = *row.problem;
@@ -20,6 +29,7 @@ std::vector<std::string> groups_of(const RunRow& row) {
       fmt::format("precision:{}", kPrecisionNames[static_cast<std::size_t>(p.training.precision)]),
       fmt::format("framework:{}", kFrameworkNames[static_cast<std::size_t>(p.software.framework)])};
   if (!row.grade.empty()) groups.push_back("grade:" + row.grade);
+  if (p.calibration != nullptr) groups.push_back(calibration_group(p));
   return groups;
 }
 

@@ -88,6 +88,10 @@ std::map<std::string, QuantitySummary> summarise_by_quantity(const std::vector<C
   return summary;
 }
 
+std::string calibration_group(CalibrationUse use) {
+  return "calibration: " + std::string(kCalibrationUseNames[static_cast<std::size_t>(use)]);
+}
+
 void append(Comparison& comparison, Comparison more) {
   comparison.rows.insert(comparison.rows.end(), std::make_move_iterator(more.rows.begin()),
                          std::make_move_iterator(more.rows.end()));

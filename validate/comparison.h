@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "hwmodels/calibration.h"
+
 namespace foretrain {
 
 /// One measured quantity beside its prediction, both in the base unit that `quantity` names ("step_seconds",
@@ -53,6 +55,9 @@ struct QuantitySummary {
   std::map<std::string, ErrorSummary> groups;
 };
 std::map<std::string, QuantitySummary> summarise_by_quantity(const std::vector<ComparisonRow>& rows);
+
+/// The group of rows by what a calibration had to say about them: "calibration: inside".
+std::string calibration_group(CalibrationUse use);
 
 /// `more` after `comparison`.
 void append(Comparison& comparison, Comparison more);

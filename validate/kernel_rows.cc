@@ -317,12 +317,15 @@ Comparison compare_kernels(const std::vector<KernelRow>& rows, const Catalogue& 
       comparison.refused.push_back({row.id, why});
       continue;
     }
-    comparison.rows.push_back(
-        {.id = row.id,
-         .quantity = std::string(quantity_of(row.kind)),
-         .groups = {"gpu: " + gpu->name, "operation: " + row.operation, "size: " + size_class(row)},
-         .predicted = *time / seconds,
-         .measured = row.measured / seconds});
+    std::vector<std::string> groups = {"gpu: " + gpu->name, "operation: " + row.operation, "size: " + size_class(row)};
+    if (calibration != nullptr)
+      groups.push_back(
+          calibration_group(kernel_time(row.kernels.back(), *gpu, catalogue.efficiency(*gpu), calibration).use));
+    comparison.rows.push_back({.id = row.id,
+                               .quantity = std::string(quantity_of(row.kind)),
+                               .groups = std::move(groups),
+                               .predicted = *time / seconds,
+                               .measured = row.measured / seconds});
   }
   return comparison;
 }

@@ -25,6 +25,8 @@ constexpr Bytes kLargeMove = 16 * MiB, kLargeCollective = 1 * MiB;
 /// Fewer kernels do not tell a sustained rate; rates beyond this range are a mistake of the measurement.
 constexpr std::size_t kLeastSustained = 5;
 constexpr double kSlowest = 0.3, kFastest = 1.1;
+/// An isolated surface that misses more than a tenth of its own rows by this says nothing of a step's clock.
+constexpr double kMostUnsure = 0.1;
 
 /// A usable row of either kind: what is fitted (`log_ratio` at `at`) and what is judged.
 struct Row {
@@ -46,8 +48,9 @@ struct FamilyRows {
   std::vector<Row> rows;
 };
 
-bool is_held_out(const std::string& what, double holdout) {
-  return static_cast<double>(hash_of(what) >> 11U) * 0x1p-53 < holdout;
+bool is_held_out(const std::string& what, const HeldOut& held_out) {
+  const std::string chosen_by = held_out.seed == 0 ? what : fmt::format("{} seed {}", what, held_out.seed);
+  return static_cast<double>(hash_of(chosen_by) >> 11U) * 0x1p-53 < held_out.share;
 }
 
 KernelKey key_of(const std::string& gpu, const KernelFamily& f, MeasuredIn in) {
@@ -65,7 +68,7 @@ bool is_large(const Kernel& kernel) {
 
 class Fitter {
  public:
-  Fitter(const Catalogue& catalogue, double holdout) : catalogue_(catalogue), holdout_(holdout) {}
+  Fitter(const Catalogue& catalogue, const HeldOut& held_out) : catalogue_(catalogue), held_out_(held_out) {}
 
   void add(const Measurements& file) {
     Measurements refused;
@@ -108,7 +111,7 @@ class Fitter {
     row.at = shape_point(main);
     row.log_ratio = std::log((row.measured - row.beside) / row.model);
     row.large = is_large(main);
-    row.held_out = is_held_out(gpu.name + " " + kernel_json(main), holdout_);
+    row.held_out = is_held_out(gpu.name + " " + kernel_json(main), held_out_);
     const KernelFamily family = family_of(main);
     auto& group = kernels_[key_of(gpu.name, family, sample.measured_in)];
     group.family = family;
@@ -129,7 +132,7 @@ class Fitter {
     row.large = sample.size >= kLargeCollective;
     std::string what = cluster.gpu.name + " " + to_text(family);
     for (const double x : row.at) what += fmt::format(" {:.3f}", x);
-    row.held_out = is_held_out(what, holdout_);
+    row.held_out = is_held_out(what, held_out_);
     auto& group = collectives_[key_of(cluster.gpu.name, family, sample.measured_in)];
     group.family = family;
     group.gpu = cluster.gpu.name;
@@ -192,7 +195,7 @@ class Fitter {
           result_.calibration.kernels.begin(), result_.calibration.kernels.end(), [&](const KernelCorrection& c) {
             return c.gpu == group.gpu && c.family == group.family && c.measured_in == MeasuredIn::isolated;
           });
-      if (isolated == result_.calibration.kernels.end()) continue;
+      if (isolated == result_.calibration.kernels.end() || isolated->quality.after.p90 > kMostUnsure) continue;
       for (const Row& row : group.rows) {
         const CorrectionSurface::Value value = isolated->surface.at(row.at);
         if (!row.tensor_core || !row.large || row.held_out || value.outside) continue;
@@ -207,7 +210,7 @@ class Fitter {
   }
 
   const Catalogue& catalogue_;
-  double holdout_;
+  HeldOut held_out_;
   std::map<KernelKey, FamilyRows<KernelFamily>> kernels_;
   std::map<CollectiveKey, FamilyRows<CollectiveFamily>> collectives_;
   CalibrationResult result_;
@@ -224,14 +227,15 @@ Residuals residuals_of(const std::vector<double>& errors) {
           .p90 = quantile_of(sizes, 0.9)};
 }
 
-CalibrationResult calibrate(const std::vector<Measurements>& files, const Catalogue& catalogue, double holdout,
+CalibrationResult calibrate(const std::vector<Measurements>& files, const Catalogue& catalogue, const HeldOut& held_out,
                             const std::string& version) {
-  FORETRAIN_CHECK(holdout >= 0 && holdout < 1);
-  Fitter fitter(catalogue, holdout);
+  FORETRAIN_CHECK(held_out.share >= 0 && held_out.share < 1);
+  Fitter fitter(catalogue, held_out);
   for (const Measurements& file : files) fitter.add(file);
   CalibrationResult result = fitter.finish();
   result.calibration.foretrain = version;
-  result.calibration.held_out = holdout;
+  result.calibration.held_out = held_out.share;
+  result.calibration.held_out_seed = held_out.seed;
   add_launches(files, result.calibration);
   add_rates(files, result.calibration);
   const Calibration& c = result.calibration;

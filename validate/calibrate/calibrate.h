@@ -1,6 +1,7 @@
 /// Fits a calibration to measurements, and judges it row by row.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -27,14 +28,20 @@ struct CalibrationResult {
   std::vector<JudgedRow> rows;
 };
 
-/// Corrections of every family that `files` measured, fitted to all rows but those held out. `holdout` is the share
-/// held out, chosen by a hash of GPU and shape: one shape measured twice stays on one side. What a row's time holds
+/// The rows that only judge: a share of them, chosen by a hash of GPU and shape, so that a shape measured twice stays
+/// on one side. Another seed chooses others.
+struct HeldOut {
+  double share = 0;  ///< [0, 1)
+  std::int64_t seed = 0;
+};
+
+/// Corrections of every family that `files` measured, fitted to all rows but those held out. What a row's time holds
 /// beside its last kernel is taken off as predicted; a row that is mostly that is left out.
 ///
 /// Beside them: the rate that tensor cores sustain in steps, where isolated and step times of the same kernels are
 /// there; host time of launches; latencies and bandwidths for readers.
 /// SpecError when no row is left.
-CalibrationResult calibrate(const std::vector<Measurements>& files, const Catalogue& catalogue, double holdout,
+CalibrationResult calibrate(const std::vector<Measurements>& files, const Catalogue& catalogue, const HeldOut& held_out,
                             const std::string& version);
 
 /// |error| of the rows that are wanted, without and with the calibration.

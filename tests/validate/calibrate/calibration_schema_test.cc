@@ -48,7 +48,7 @@ TEST_CASE("a calibration of everything keeps to its schema") {
   for (const char* name : {"nccl_two_operations_mpirun.txt", "nccl_all_gather.json", "kineto_step.json"})
     files.push_back(read_measurements(std::string("tests/data/measurements/") + name, options, catalogue));
   files[0].launches.push_back({"torchtitan", true, 4 * microseconds, 60});
-  const Json written = Json::parse(calibration_text(calibrate(files, catalogue, 0.2, "0.1.0").calibration));
+  const Json written = Json::parse(calibration_text(calibrate(files, catalogue, {.share = 0.2}, "0.1.0").calibration));
   CHECK(keeps_to("calibration", written));
   Json wrong = written;
   wrong["kernels"][0]["measured_in"] = "dream";
