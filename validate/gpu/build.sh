@@ -1,23 +1,26 @@
 #!/bin/sh
 # Builds foretrain-gpu on a machine that has the CUDA toolkit, NCCL and cuDNN, and nothing else of ours.
 #
-#   build.sh [--native] [-o FOLDER] [-j JOBS]
+#   build.sh [--native] [--tests] [-o FOLDER] [-j JOBS]
 #
 # --native compiles for the GPU that is here alone, which is quicker; otherwise sm_80, sm_90, sm_100 and PTX. FOLDER
-# (default build/gpu) then holds foretrain-gpu. NVCC and CXX choose the compilers; NCCL_HOME and CUDNN_HOME point to
-# folders with include and lib. Python's packages nvidia-nccl and nvidia-cudnn are found too.
+# (default build/gpu) then holds foretrain-gpu, and with --tests foretrain-gpu-tests (needs doctest's header). NVCC and
+# CXX choose the compilers; NCCL_HOME, CUDNN_HOME and DOCTEST_HOME point to folders with include and lib. Python's packages
+# nvidia-nccl and nvidia-cudnn are found too. Without cuDNN attention is left out.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$root/build/gpu
 jobs=$(nproc)
 native=no
+tests=no
 while [ $# -gt 0 ]; do
   case $1 in
     --native) native=yes ;;
+    --tests) tests=yes ;;
     -o) out=${2:?-o needs a folder}; shift ;;
     -j) jobs=${2:?-j needs a number}; shift ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "build.sh: expected --native, -o FOLDER or -j JOBS; got $1" >&2; exit 2 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "build.sh: expected --native, --tests, -o FOLDER or -j JOBS; got $1" >&2; exit 2 ;;
   esac
   shift
 done
@@ -47,28 +50,36 @@ done
 includes="-isystem $cuda/include"
 libraries=
 search_paths=
-need() {  # NAME HEADER HOME
+# Finds a library of NVIDIA's and its header: NAME HEADER HOME. Gives 1 and why where there is none.
+find_library() {
+  header='' library=''
   for folder in $3 $candidates; do
     for place in "$folder/include" "$folder/include/$(uname -m)-linux-gnu"; do
       [ -f "$place/$2" ] && header=$place && break 2
     done
-    header=
   done
-  [ -n "$header" ] || fail "$2 not found: is $1 installed? $(echo "$1" | tr a-z A-Z)_HOME may say where"
   for folder in $3 $candidates; do
     for place in "$folder/lib" "$folder/lib64" "$folder/lib/$(uname -m)-linux-gnu"; do
-      library=$(ls "$place/lib$1.so" "$place/lib$1.so".[0-9]* 2> /dev/null | head -n 1 || true)
-      [ -n "$library" ] && break 2
+      for library in "$place/lib$1.so" "$place/lib$1.so".[0-9]*; do [ -f "$library" ] && break 3; done
+      library=''
     done
   done
-  [ -n "$library" ] || fail "lib$1.so not found: is $1 installed? $(echo "$1" | tr a-z A-Z)_HOME may say where"
+  if [ -z "$header" ] || [ -z "$library" ]; then
+    why="$2 or lib$1.so not found: is it installed? $(echo "$1" | tr '[:lower:]' '[:upper:]')_HOME may say where"
+    return 1
+  fi
   [ "$header" = "$cuda/include" ] || [ "$header" = /usr/include ] || includes="$includes -isystem $header"
   libraries="$libraries $library"
   search_paths="$search_paths -Wl,-rpath,$(dirname "$library")"
 }
-need cublasLt cublasLt.h ""
-need nccl nccl.h "${NCCL_HOME:-}"
-need cudnn cudnn.h "${CUDNN_HOME:-}"
+find_library cublasLt cublasLt.h "" || fail "$why"
+find_library nccl nccl.h "${NCCL_HOME:-}" || fail "$why"
+without='attention_without_cudnn\.cc'
+if ! find_library cudnn cudnn.h "${CUDNN_HOME:-}"; then
+  echo "build.sh: left out: flash attention ($why)" >&2
+  without='\(library/attention\|library/attention_graph\|library/cudnn_graph\)\.cc'
+fi
+# shellcheck disable=SC2012 # paths of the toolkit
 static_runtime=$(ls "$cuda"/lib64/libcudart_static.a "$cuda"/targets/*/lib/libcudart_static.a 2> /dev/null | head -n 1 || true)
 [ -n "$static_runtime" ] || fail "libcudart_static.a not found under $cuda"
 
@@ -82,21 +93,47 @@ else
 fi
 
 cd "$root"
-sources=$(ls validate/gpu/kernels/*.cu validate/gpu/library/*.cu validate/gpu/run/*.cu \
-             validate/gpu/library/*.cc validate/gpu/run/*.cc validate/reference/*.cc validate/parallel/*.cc \
-             sim/schedule.cc sim/schedules/*.cc hwmodels/kernel.cc base/check.cc 2> /dev/null | grep -v '/plugin\.cc$')
+# shellcheck disable=SC2010 # names of our own
+sources=$(ls validate/gpu/kernels/*.cu validate/gpu/library/*.cu validate/gpu/run/*.cu validate/gpu/library/*.cc \
+             validate/gpu/run/*.cc validate/reference/*.cc validate/parallel/*.cc sim/schedule.cc sim/schedules/*.cc \
+             hwmodels/kernel.cc base/check.cc 2> /dev/null | grep -v "$without\$" | grep -v '/plugin\.cc$')
+test_sources=
+if [ $tests = yes ]; then
+  for place in "${DOCTEST_HOME:-}/include" "${DOCTEST_HOME:-}" /usr/include /usr/local/include; do
+    [ -f "$place/doctest/doctest.h" ] && doctest=$place && break
+    doctest=''
+  done
+  [ -n "$doctest" ] || fail "--tests: doctest/doctest.h not found: DOCTEST_HOME may say where"
+  [ "$doctest" = /usr/include ] || includes="$includes -isystem $doctest"
+  # shellcheck disable=SC2010
+  test_sources=$(ls tests/validate/gpu/*_test.cc tests/validate/gpu/gpu_test_main.cc | grep -v attention_graph_test)
+fi
 
-# One line for each source, run in parallel; device code first, since it takes longest.
-for source in $sources; do
-  object=$out/$(echo "$source" | tr / _).o
+object_of() { echo "$out/$(echo "$1" | tr / _).o"; }
+# One line for each source, run in parallel; device code, which takes longest, stands first among the sources.
+for source in $sources $test_sources; do
   case $source in
-    *.cu) echo "$nvcc -std=c++17 -O3 $targets -Xcompiler -O2 -I. -c $source -o $object" ;;
-    *) echo "$cxx -std=c++20 -O2 $includes -I. -c $source -o $object" ;;
+    *.cu) echo "$nvcc -std=c++17 -O3 $targets -Xcompiler -O2 -I. -c $source -o $(object_of "$source")" ;;
+    *) echo "$cxx -std=c++20 -O2 $includes -I. -c $source -o $(object_of "$source")" ;;
   esac
 done > "$out/commands"
-sort -t. -k2 -s -r "$out/commands" -o "$out/commands" 2> /dev/null || true
 rm -f "$out"/*.o
-tr '\n' '\0' < "$out/commands" | xargs -0 -P "$jobs" -n 1 sh -c 'eval "$0" || { echo "build.sh: failed: $0" >&2; exit 255; }'
-# shellcheck disable=SC2086
-"$cxx" -o "$out/foretrain-gpu" "$out"/*.o $libraries "$static_runtime" $search_paths -ldl -lrt -lpthread
-echo "$out/foretrain-gpu"
+# shellcheck disable=SC2016 # $0 is the inner shell's
+tr '\n' '\0' < "$out/commands" |
+  xargs -0 -P "$jobs" -n 1 sh -c 'eval "$0" || { echo "build.sh: failed: $0" >&2; exit 255; }'
+
+link() {  # PROGRAM SOURCES
+  program=$1
+  shift
+  objects=
+  for source in "$@"; do objects="$objects $(object_of "$source")"; done
+  # shellcheck disable=SC2086 # lists of words
+  "$cxx" -o "$out/$program" $objects $libraries "$static_runtime" $search_paths -ldl -lrt -lpthread
+  echo "$out/$program"
+}
+# shellcheck disable=SC2086 # lists of words
+link foretrain-gpu $sources
+if [ $tests = yes ]; then
+  # shellcheck disable=SC2046,SC2086
+  link foretrain-gpu-tests $test_sources $(echo "$sources" | grep -v run/main.cc)
+fi

@@ -106,6 +106,36 @@ TEST_CASE("Results are whole JSON after every batch, and the file that stands is
   CHECK_THROWS_AS(Results("/no/such/folder/x.json").write(true), MachineError);
 }
 
+TEST_CASE("A run can go on with the file of another one") {
+  const std::string path = temporary("foretrain_append_test.json");
+  std::filesystem::remove(path);
+  const auto read = [&] { return nlohmann::json::parse(std::ifstream(path)); };
+  {
+    Results first(path);
+    first.continue_file();  // none yet
+    first.describe_device("{\"gpu\": \"A, B]\"}");
+    first.add(Section::kernels, "{\"samples_us\": [1, 2]}");
+    first.add(Section::kernels, "{\"samples_us\": [3]}");
+    first.add(Section::steps, "{\"name\": \"x\", \"kernels\": [{\"count\": 1}]}");
+    first.write(true);
+  }
+  const nlohmann::json before = read();
+  Results second(path);
+  second.continue_file();
+  CHECK(nlohmann::json::parse(second.text(true)) == before);
+  second.add(Section::kernels, "{\"samples_us\": [4]}");
+  second.add(Section::memory, "{\"name\": \"x\"}");
+  second.write(true);
+  CHECK(read()["kernels"].size() == 3);
+  CHECK(read()["kernels"][2]["samples_us"][0] == 4);
+  CHECK(read()["steps"] == before["steps"]);
+  CHECK(read()["device"]["gpu"] == "A, B]");
+  CHECK(read()["memory"].size() == 1);
+  std::ofstream(path) << "{\"kernels\": []}";
+  CHECK_THROWS_AS(Results(path).continue_file(), SpecError);
+  std::filesystem::remove(path);
+}
+
 TEST_CASE("Kernels in results are those that measurement files are read with") {
   const std::vector<StepWork> works = {Gemm{.batch = 3,
                                             .m = 5,

@@ -67,6 +67,7 @@ void check(const Options& o) {
     throw SpecError("command line",
                     "expected a graph file with --" + std::string(kModeNames[static_cast<std::size_t>(o.mode)]));
   }
+  if (o.append && o.output.empty()) throw SpecError("--append", "expected together with --output");
   if (o.cuda_graphs && o.mode != Mode::step) throw SpecError("--cuda-graphs", "expected together with --step");
   if (o.cuda_graphs && o.paced)
     throw SpecError("--paced", "expected without --cuda-graphs: a captured step has no host lane");
@@ -108,6 +109,8 @@ Options read_options(const std::vector<std::string>& words) {
       o.paced = true;
     } else if (name == "--one-rank") {
       o.one_rank = true;
+    } else if (name == "--append") {
+      o.append = true;
     } else if (name == "--dry-run") {
       o.dry_run = true;
     } else if (name.rfind('-', 0) == 0) {
@@ -134,6 +137,7 @@ std::string usage() {
          "  --correctness      kernels, libraries and NCCL against references on the CPU\n"
          "  --device           what the machine has\n"
          "  -o, --output FILE  the measurements (foretrain.measurements/1); written after every batch\n"
+         "  --append           keep what the output file holds already\n"
          "  --name NAME        of the plan in the measurements (default: GRAPH's file name)\n"
          "  --samples N        of each kernel, collective and step (default 20)\n"
          "  --time-limit S     stop after S seconds and keep what there is (default 600)\n"

@@ -16,6 +16,7 @@ inline constexpr std::array<std::string_view, 6> kModeNames = {"none", "kernels"
 struct Options {
   Mode mode = Mode::none;
   bool help = false;
+  bool append = false;   ///< to the measurements that are in the output already
   bool dry_run = false;  ///< say what would run; needs no GPU
   std::string graph;     ///< empty: none
   std::string output;    ///< empty: stdout

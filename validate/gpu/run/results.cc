@@ -80,6 +80,29 @@ void Results::fail(std::string_view what, std::string_view why) {
   add(Section::failures, JsonLine().text("what", what).text("why", why).end());
 }
 
+void Results::continue_file() {
+  std::ifstream file(path_);
+  if (!file) return;
+  std::string line;
+  std::size_t section = entries_.size();
+  for (std::int64_t number = 1; std::getline(file, line); ++number) {
+    const auto is = [&](const std::string& beginning) { return line.rfind(beginning, 0) == 0; };
+    if (number == 1 && line != "{\"schema\": \"foretrain.measurements/1\",") {
+      throw SpecError(path_, "expected a measurement file that foretrain-gpu wrote, to append to");
+    }
+    if (!line.empty() && line.back() == ',') line.pop_back();
+    if (is("  ") && section < entries_.size()) {  // one entry a line
+      entries_[section].push_back(line.substr(2));
+    } else if (is(" \"device\": ")) {
+      device_ = line.substr(11);
+    } else if (is(" \"")) {
+      for (section = 0; section < kSectionNames.size(); ++section) {
+        if (is(" " + json_text(kSectionNames[section]) + ": [")) break;
+      }
+    }
+  }
+}
+
 std::string Results::text(bool complete) const {
   std::string out = "{\"schema\": \"foretrain.measurements/1\",\n \"complete\": ";
   out += complete ? "true" : "false";
@@ -88,9 +111,9 @@ std::string Results::text(bool complete) const {
     if (entries_[s].empty()) continue;
     out += ",\n " + json_text(kSectionNames[s]) + ": [";
     for (std::size_t i = 0; i < entries_[s].size(); ++i) out += (i == 0 ? "\n  " : ",\n  ") + entries_[s][i];
-    out += "]";
+    out += "\n ]";
   }
-  return out + "}\n";
+  return out + "\n}\n";
 }
 
 void Results::write(bool complete) const {

@@ -28,6 +28,9 @@ class Results {
   /// No file is written when `path` is empty.
   explicit Results(std::string path) : path_(std::move(path)) {}
 
+  /// Takes over the entries of a file that write() made, where there is one. Throws SpecError for any other file.
+  void continue_file();
+
   void describe_device(std::string json) { device_ = std::move(json); }
   void add(Section section, std::string json) {
     entries_[static_cast<std::size_t>(section)].push_back(std::move(json));

@@ -83,12 +83,19 @@ class KernelRun {
     } catch (const OutOfDeviceMemory& e) {
       line.text("skipped", e.what());
       context_.results.fail(work_text(work), e.what());
+      ++too_large_;
     }
     context_.results.add(Section::kernels, line.end());
   }
 
   [[nodiscard]] std::string device() const { return device_json(clocks_, context_.gpus, readings_); }
-  [[nodiscard]] bool found_nan() const { return found_nan_; }
+  /// What the run came to.
+  [[nodiscard]] Outcome outcome() const {
+    if (found_nan_) return {3, "a kernel gave NaN or infinity; \"failures\" in the results names it"};
+    if (too_large_ > 0)
+      return {3, std::to_string(too_large_) + " kernels are too large for the GPU's memory; the others were measured"};
+    return {};
+  }
 
  private:
   std::vector<double> samples_of(const StepWork& work, JsonLine& line) {
@@ -134,6 +141,7 @@ class KernelRun {
   double empty_us_;
   std::vector<ClockReading> readings_;
   bool found_nan_ = false;
+  std::int32_t too_large_ = 0;
 };
 
 }  // namespace
@@ -153,8 +161,7 @@ Outcome run_kernels(RunContext& context) {
     context.results.describe_device(run.device());
     context.results.write(false);
   }
-  if (run.found_nan()) return {3, "a kernel gave NaN or infinity; \"failures\" in the results names it"};
-  return {};
+  return run.outcome();
 }
 
 }  // namespace foretrain::gpu

@@ -68,7 +68,7 @@ std::string kernels_json(const StepFile& file, const std::vector<TaskTime>& time
       const SampleSummary s = summary_of(in.us);
       line.number("median_us", s.median).number("p10_us", s.p10).number("p90_us", s.p90).number("spread", s.spread);
     }
-    kernels += (kernels.empty() ? "" : ",\n    ") + line.end();
+    kernels += (kernels.empty() ? "" : ", ") + line.end();
   }
   return "[" + kernels + "]";
 }

@@ -174,6 +174,7 @@ Outcome out_of_time(const RunContext& context, const std::string& before) {
 SessionEnd run_session(const Options& options, const std::function<void(const std::string&)>& say) {
   Results results(options.output);
   try {
+    if (options.append) results.continue_file();
     std::optional<StepFile> file;
     if (!options.graph.empty()) file = read_step_file(options.graph);
     if (options.ranks_per_gpu > 1 && !is_started_rank()) {

@@ -89,6 +89,7 @@ std::vector<std::string> as_arguments(const Options& o) {
   option("--time-limit", std::to_string(o.time_limit_seconds));
   if (!o.rendezvous.empty()) option("--rendezvous", o.rendezvous);
   if (o.cuda_graphs) words.emplace_back("--cuda-graphs");
+  if (o.append) words.emplace_back("--append");
   if (o.paced) words.emplace_back("--paced");
   if (o.one_rank) words.emplace_back("--one-rank");
   return words;
