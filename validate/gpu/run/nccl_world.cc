@@ -82,6 +82,21 @@ PlanGroups::Channel PlanGroups::channel(const Message& m) const {
   return {comm, m.group == Group::next ? 1 : 0, 2};
 }
 
+std::vector<Message> PlanGroups::ends_of(const Message& received) const {
+  if (received.group != Group::next && received.group != Group::previous) {
+    return channel(received).comm != nullptr ? std::vector{received} : std::vector<Message>{};
+  }
+  const bool from_next = received.group == Group::next;
+  Message sent = received;
+  sent.sends = true;
+  sent.group = from_next ? Group::previous : Group::next;
+  const bool has_previous = stage_ > 0, has_next = stage_ + 1 < stages_;
+  std::vector<Message> ends;
+  if (from_next ? has_previous : has_next) ends.push_back(sent);
+  if (from_next ? has_next : has_previous) ends.push_back(received);
+  return ends;
+}
+
 namespace {
 
 /// Piece r of `send` to rank r, as ncclAlltoAll (from 2.28 on) does.

@@ -61,6 +61,11 @@ class PlanGroups {
   };
   [[nodiscard]] Channel channel(const Message& message) const;
 
+  /// What this rank does when all ranks send `received` (or do the collective) at the same time: the message itself;
+  /// for one between stages its receive and the send that another stage waits for, where it has them; nothing for a
+  /// rank outside the group.
+  [[nodiscard]] std::vector<Message> ends_of(const Message& received) const;
+
  private:
   std::int32_t stage_ = 0, stages_ = 1;
   std::array<Channel, kGroupNames.size()> groups_;

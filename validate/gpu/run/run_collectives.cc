@@ -67,18 +67,27 @@ class MessageRun {
 
   /// The channel that the message has here: its own group when all ranks of the plan are there, otherwise all there
   /// are.
-  PlanGroups::Channel channel(Message& m) const {
-    if (plan_) return plan_->channel(m);
-    m.group = m.group == Group::next || m.group == Group::previous ? Group::context : m.group;
-    return {context_.nccl->whole(), 0, context_.ranks};
+  PlanGroups::Channel channel(const Message& m) const {
+    return plan_ ? plan_->channel(m) : PlanGroups::Channel{context_.nccl->whole(), 0, context_.ranks};
+  }
+  /// What this rank does of the message.
+  std::vector<Message> ends_of(Message& m) const {
+    if (plan_) return plan_->ends_of(m);
+    if (m.group == Group::next || m.group == Group::previous) m.group = Group::context;  // around the ring of all
+    return {m};
   }
 
-  std::vector<double> samples(const Message& m, const PlanGroups::Channel& channel) {
+  /// Samples of the message, of which this rank does `ends`: all ranks call it, those outside the group only meet.
+  std::vector<double> samples(const Message& m, const std::vector<Message>& ends) {
     // Small messages several times between two events; ranks that share a GPU take turns for milliseconds.
     const std::int32_t repeats = shared_ ? 1 : m.bytes < (1 << 20) ? 20 : m.bytes < (16 << 20) ? 5 : 1;
     const std::int32_t wanted = shared_ ? std::min(context_.options.samples, 5) : context_.options.samples;
     const Watched watched(context_.dog, work_text(m), kLongestMessage);
-    const auto run = [&] { launch_message(m, channel, send_.data(), receive_.data(), stream_); };
+    const auto run = [&] {
+      FORETRAIN_NCCL_CHECK(ncclGroupStart());
+      for (const Message& e : ends) launch_message(e, channel(e), send_.data(), receive_.data(), stream_);
+      FORETRAIN_NCCL_CHECK(ncclGroupEnd());
+    };
     for (int i = 0; i < (shared_ ? 1 : 5); ++i) run();
     const Event begin, end;
     std::vector<double> times;
@@ -177,9 +186,10 @@ Outcome run_collectives(RunContext& context) {
       return out_of_time(context, std::to_string(done) + " of " + std::to_string(uses.size()) + " messages");
     }
     ++done;
-    const PlanGroups::Channel channel = run.channel(use.message);
-    if (channel.comm == nullptr) continue;
-    const std::vector<double> samples = run.samples(use.message, channel);
+    const std::vector<Message> ends = run.ends_of(use.message);
+    const std::vector<double> samples = run.samples(use.message, ends);
+    if (ends.empty()) continue;
+    const PlanGroups::Channel channel = run.channel(ends.front());
     const double estimate = run.estimate(use.message, channel);
     if (!context.writes()) continue;
     context.say("message " + std::to_string(done) + " of " + std::to_string(uses.size()) + ": " +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -173,6 +174,10 @@ Outcome out_of_time(const RunContext& context, const std::string& before) {
 
 SessionEnd run_session(const Options& options, const std::function<void(const std::string&)>& say) {
   Results results(options.output);
+  // A step has a stream for each lane. Streams that share one of the device's (by default 8) queues wait for each
+  // other, and where one of them waits for a peer the whole plan can come to a stop. Read when the device is first
+  // used.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   try {
     if (options.append) results.continue_file();
     std::optional<StepFile> file;

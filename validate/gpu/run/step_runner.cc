@@ -107,6 +107,8 @@ void StepRunner::prepare(const BindWork& bind) {
 
 void StepRunner::capture() {
   if (streams_.empty()) return;
+  issue(nullptr);  // once outside: loads code and connects ranks, which a capture may refuse
+  empty_streams();
   FORETRAIN_CUDA_CHECK(cudaStreamBeginCapture(streams_[0], cudaStreamCaptureModeThreadLocal));
   const Event fork(Event::Kind::untimed);
   FORETRAIN_CUDA_CHECK(cudaEventRecord(fork, streams_[0]));

@@ -149,6 +149,57 @@ Allocations& allocations() {
 
 }  // namespace
 
+namespace {
+
+/// One launch of a graph.
+class GraphRun {
+ public:
+  explicit GraphRun(const Capture& capture)
+      : nodes_(capture.nodes), waits_(nodes_.size()), followers_(nodes_.size()), left_(nodes_.size()) {
+    for (std::size_t n = 0; n < nodes_.size(); ++n) {
+      waits_[n] = nodes_[n].after.size();
+      for (const std::size_t a : nodes_[n].after) followers_[a].push_back(n);
+      if (waits_[n] == 0) ready_.insert(n);
+    }
+  }
+  void run() {
+    std::vector<std::thread> threads;
+    threads.reserve(kBranches);
+    for (int t = 0; t < kBranches; ++t) threads.emplace_back([this] { work(); });
+    for (std::thread& t : threads) t.join();
+  }
+
+ private:
+  static constexpr int kBranches = 16;  // more than a step has lanes
+  void work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return left_ == 0 || !ready_.empty(); });
+      if (ready_.empty()) return;
+      const std::size_t n = *ready_.rbegin();
+      ready_.erase(n);
+      lock.unlock();
+      nodes_[n].work();
+      lock.lock();
+      --left_;
+      for (const std::size_t f : followers_[n]) {
+        if (--waits_[f] == 0) ready_.insert(f);
+      }
+      if (left_ == 0 || ready_.size() > 1) changed_.notify_all();  // one that is ready is this thread's next
+    }
+  }
+
+  const std::vector<Capture::Node>& nodes_;
+  std::vector<std::size_t> waits_;
+  std::vector<std::vector<std::size_t>> followers_;
+  std::set<std::size_t> ready_;
+  std::size_t left_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+}  // namespace
+
 namespace foretrain::fake_gpu {
 
 void enqueue(cudaStream_t handle, std::function<void()> work) {
@@ -359,26 +410,10 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph
   *executable = new CUgraphExec_st{graph->capture};
   return cudaSuccess;
 }
-/// Nodes run in an order that only their edges bind: the latest that is ready first.
+/// Nodes run in an order that only their edges bind, the latest that is ready first, and as many at the same time as
+/// are ready: branches of a graph do not wait for each other.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  enqueue(stream, [capture = executable->capture] {
-    std::vector<std::size_t> waits(capture->nodes.size());
-    std::vector<std::vector<std::size_t>> followers(capture->nodes.size());
-    std::set<std::size_t> ready;
-    for (std::size_t n = 0; n < capture->nodes.size(); ++n) {
-      waits[n] = capture->nodes[n].after.size();
-      for (const std::size_t a : capture->nodes[n].after) followers[a].push_back(n);
-      if (waits[n] == 0) ready.insert(n);
-    }
-    while (!ready.empty()) {
-      const std::size_t n = *ready.rbegin();
-      ready.erase(n);
-      capture->nodes[n].work();
-      for (const std::size_t f : followers[n]) {
-        if (--waits[f] == 0) ready.insert(f);
-      }
-    }
-  });
+  enqueue(stream, [capture = executable->capture] { GraphRun(*capture).run(); });
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

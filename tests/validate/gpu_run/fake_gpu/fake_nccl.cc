@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -74,8 +75,11 @@ struct Shared {
   struct Round {
     std::map<int, Part> parts;
     bool done = false;
+    int left = 0;  // ranks that are through
   };
   std::map<std::uint64_t, Round> rounds;
+  std::map<int, std::uint64_t> calls;  // of each rank, as it comes to them
+  std::set<int> inside;                // ranks
   struct Split {
     std::map<int, std::pair<int, int>> wishes;  // rank -> color, key
     std::map<int, ncclComm_t> made;
@@ -89,6 +93,11 @@ struct Shared {
   };
   std::map<std::pair<int, int>, std::deque<Posted>> sends, receives;  // [from, to]
 
+  /// Messages of more bytes move nothing: FAKE_NCCL_COMPUTES (all).
+  static bool computes(std::size_t bytes) {
+    static const char* const most = std::getenv("FAKE_NCCL_COMPUTES");
+    return most == nullptr || bytes <= static_cast<std::size_t>(std::atoll(most));
+  }
   void compute(const Round& round) const {
     const Part& first = round.parts.begin()->second;
     for (const auto& [rank, p] : round.parts) {
@@ -97,6 +106,7 @@ struct Shared {
       }
     }
     const std::size_t w = width(first.type), n = first.count;
+    if (!computes(n * w)) return;
     const auto summed = [&](std::size_t i) {
       double sum = first.operation == ncclMax ? number(first.send + i * w, first.type) : 0;
       for (const auto& [rank, p] : round.parts) {
@@ -124,9 +134,11 @@ struct Shared {
     }
   }
 
-  void collect(int rank, std::uint64_t number_of_call, const Part& part) {
+  void collect(int rank, const Part& part) {
     std::unique_lock lock(mutex);
-    Round& round = rounds[number_of_call];
+    if (!inside.insert(rank).second) wrong("a rank is in two calls of one communicator, which nothing orders");
+    const std::uint64_t call = calls[rank]++;
+    Round& round = rounds[call];
     round.parts[rank] = part;
     if (static_cast<int>(round.parts.size()) == size) {
       compute(round);
@@ -134,6 +146,8 @@ struct Shared {
       changed.notify_all();
     }
     changed.wait(lock, [&] { return round.done; });
+    inside.erase(rank);
+    if (++round.left == size) rounds.erase(call);
   }
 
   /// Returns when every message of the group has met its counterpart.
@@ -154,7 +168,7 @@ struct Shared {
     auto& to = receives[way];
     while (!from.empty() && !to.empty()) {
       if (from.front().bytes != to.front().bytes) wrong("a message meets a receive of another size");
-      std::memcpy(to.front().data, from.front().data, from.front().bytes);
+      if (computes(from.front().bytes)) std::memcpy(to.front().data, from.front().data, from.front().bytes);
       *from.front().done = *to.front().done = true;
       from.pop_front();
       to.pop_front();
@@ -179,7 +193,7 @@ thread_local Group group;
 struct ncclComm {
   std::shared_ptr<Shared> shared;
   int rank = 0;
-  std::uint64_t collectives = 0, splits = 0;
+  std::uint64_t splits = 0;
 };
 
 namespace {
@@ -195,9 +209,8 @@ std::mutex& meetings_mutex() {
 
 ncclResult_t collective(ncclComm_t comm, cudaStream_t stream, const Part& part) {
   const auto put = [comm, stream, part] {
-    const std::uint64_t call = comm->collectives++;
-    foretrain::fake_gpu::enqueue(
-        stream, [shared = comm->shared, rank = comm->rank, call, part] { shared->collect(rank, call, part); });
+    foretrain::fake_gpu::enqueue(stream,
+                                 [shared = comm->shared, rank = comm->rank, part] { shared->collect(rank, part); });
   };
   if (group.depth > 0) {
     group.collectives.push_back(put);
@@ -244,7 +257,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int 
   ++shared->arrived;
   shared->changed.notify_all();
   shared->changed.wait(lock, [&] { return shared->arrived == ranks; });
-  *comm = new ncclComm{shared, rank, 0, 0};
+  *comm = new ncclComm{shared, rank, 0};
   return ncclSuccess;
 }
 ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* made, ncclConfig_t*) {
@@ -261,7 +274,7 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* made
       std::sort(members.begin(), members.end());
       const auto together = std::make_shared<Shared>(static_cast<int>(members.size()));
       for (std::size_t i = 0; i < members.size(); ++i) {
-        split.made[members[i].second] = new ncclComm{together, static_cast<int>(i), 0, 0};
+        split.made[members[i].second] = new ncclComm{together, static_cast<int>(i), 0};
       }
     }
     split.done = true;
