@@ -21,6 +21,8 @@ struct Gemm {
   DType output = DType::bf16;  ///< what C is stored as
   bool accumulate = false;     ///< C is read and added to (fp32 weight gradients)
   GemmLayout layout = GemmLayout::tn;
+  bool promotes = false;  ///< fp8 on Hopper without fast accumulation: partial sums are added in fp32 outside the
+                          ///< tensor core
   friend bool operator==(const Gemm&, const Gemm&) = default;
 };
 

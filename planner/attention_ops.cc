@@ -56,11 +56,21 @@ void OpBuilder::attention_forward() {
   const std::int64_t s = shape_.sequence_length;
   const std::int64_t rows = shape_.micro_batch * heads_;
   if (framework_.attention_transposes) transposes(3);
-  push(Gemm{.batch = rows, .m = s, .n = s, .k = model_.head_dim, .dtype = gemm_, .output = dtype_});
+  push(Gemm{.batch = rows,
+            .m = s,
+            .n = s,
+            .k = model_.head_dim,
+            .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_,
+            .output = dtype_});
   softmax(false, rows * s, s);
   if (dropout_) memory(MemoryOp::dropout, false, rows * s, s);
-  push(Gemm{
-      .batch = rows, .m = s, .n = model_.head_dim, .k = s, .dtype = gemm_, .output = dtype_, .layout = GemmLayout::nn});
+  push(Gemm{.batch = rows,
+            .m = s,
+            .n = model_.head_dim,
+            .k = s,
+            .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_,
+            .output = dtype_,
+            .layout = GemmLayout::nn});
   if (framework_.attention_transposes) transposes(1);
 }
 
@@ -74,8 +84,9 @@ void OpBuilder::attention_backward() {
   const std::int64_t s = shape_.sequence_length;
   const std::int64_t rows = shape_.micro_batch * heads_;
   const std::int64_t d = model_.head_dim;
-  const Gemm scores{.batch = rows, .m = s, .n = s, .k = d, .dtype = gemm_, .output = dtype_};
-  Gemm values{.batch = rows, .m = s, .n = d, .k = s, .dtype = gemm_, .output = dtype_};
+  const Gemm scores{
+      .batch = rows, .m = s, .n = s, .k = d, .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_, .output = dtype_};
+  Gemm values{.batch = rows, .m = s, .n = d, .k = s, .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_, .output = dtype_};
   if (framework_.attention_transposes) transposes(1);
   push(scores);  // dP = dO V^T
   values.layout = GemmLayout::nt;

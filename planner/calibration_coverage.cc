@@ -77,8 +77,7 @@ CalibrationCoverage calibration_coverage(const Calibration& calibration) {
 CalibrationCoverage calibration_coverage(const Problem& problem, const Plan& plan) {
   FORETRAIN_CHECK(problem.calibration != nullptr);
   Counter counter(problem);
-  const FrameworkSpec framework =
-      framework_spec(problem.software, problem.training.precision, problem.calibration.get());
+  const FrameworkSpec framework = framework_spec(problem);
   const BlockShape shape = block_shape(problem, plan);
   for (const BlockKind kind : kBlocks) {
     for (const Op& op :

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "planner/problem.h"
 
 namespace foretrain {
 namespace {
@@ -194,8 +195,10 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
   return spec;
 }
 
-FrameworkSpec framework_spec(const Software& software, Precision precision, const Calibration* calibration) {
-  FrameworkSpec spec = framework_spec(software, precision);
+FrameworkSpec framework_spec(const Problem& problem) {
+  const Calibration* calibration = problem.calibration.get();
+  FrameworkSpec spec = framework_spec(problem.software, problem.training.precision);
+  spec.quantisation = quantisation_spec(problem.software, problem.training.precision, problem.cluster.gpu);
   spec.forward_launch = launch_time(calibration, spec.name, false).value_or(spec.forward_launch);
   spec.backward_launch = launch_time(calibration, spec.name, true).value_or(spec.backward_launch);
   return spec;

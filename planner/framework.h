@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "hwmodels/calibration.h"
 #include "planner/job.h"
+#include "planner/quantisation.h"
 
 namespace foretrain {
 
@@ -50,13 +51,16 @@ struct FrameworkSpec {
   // Bytes per parameter of the model on a GPU, before sharding.
   double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;
   double gradient_reduce_bytes = 4;  ///< bytes per parameter that data parallel communication moves
+  QuantisationSpec quantisation;     ///< what 8- and 4-bit GEMMs need around them
 };
 
 const FrameworkSpec& framework_spec(FrameworkKind kind);
 /// The row with what the precision changes (fp16 in the older frameworks keeps and reduces 2-byte gradients) and what
 /// known words of Software::version and Software::overlap say about the release (docs/FORMAT.md lists them).
 FrameworkSpec framework_spec(const Software& software, Precision precision);
-/// The same, with launch costs as `calibration` (may be null) has measured them for this framework.
-FrameworkSpec framework_spec(const Software& software, Precision precision, const Calibration* calibration);
+struct Problem;
+/// The same for a problem, with launch costs as its calibration (may be null) has measured them for this framework and
+/// the operands that its GPU's narrow GEMMs need.
+FrameworkSpec framework_spec(const Problem& problem);
 
 }  // namespace foretrain

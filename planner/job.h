@@ -45,6 +45,7 @@ struct Software {
   std::string version;    ///< free text, kept for the reader
   std::string overlap;    ///< free text; its known phrases set the defaults of Plan::overlap (docs/FORMAT.md)
   std::string optimizer;  ///< free text, kept for the reader
+  std::string notes;      ///< of a published run: free text, whose known words say what was run (docs/FORMAT.md)
 };
 
 /// The `training` and `software` objects of a job or run. SpecError for unknown keys and numbers out of range.

@@ -4,9 +4,7 @@
 
 namespace foretrain {
 
-Judge::Judge(const Problem& problem)
-    : problem_(problem),
-      framework_(framework_spec(problem.software, problem.training.precision, problem.calibration.get())) {}
+Judge::Judge(const Problem& problem) : problem_(problem), framework_(framework_spec(problem)) {}
 
 const std::shared_ptr<const BlockCosts>& Judge::blocks(const Plan& plan) {
   const BlockShape shape = block_shape(problem_, plan);

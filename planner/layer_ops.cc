@@ -10,6 +10,7 @@ OpBuilder::OpBuilder(const ModelSpec& model, const BlockShape& shape, const Soft
       shape_(shape),
       software_(software),
       framework_(framework),
+      quantisation_(framework.quantisation),
       gemm_(gemm_dtype(precision)),
       dtype_(activation_dtype(precision)),
       tokens_(shape.micro_batch * shape.sequence_length / shape.context),
@@ -24,7 +25,7 @@ std::vector<Op> OpBuilder::take() { return std::move(ops_); }
 void OpBuilder::label(TimeLabel l) { label_ = l; }
 
 void OpBuilder::layer_forward() {
-  norm(norm_tokens_, false);
+  norm_of_linear();
   column_forward(model_.hidden, qkv_width());
   if (model_.position == PositionKind::rope) rope(false);
   attention_forward();
@@ -33,7 +34,7 @@ void OpBuilder::layer_forward() {
   if (model_.parallel_block) {
     linear_forward(model_.hidden, fc1_width());  // reads what attention's projections read
   } else {
-    norm(norm_tokens_, false);
+    norm_of_linear();
     column_forward(model_.hidden, fc1_width());
   }
   activation(false);
@@ -45,13 +46,13 @@ void OpBuilder::selective_recompute() {
   if (framework_.selective == SelectiveKind::attention_core) return;
   const bool keeps_half = framework_.selective == SelectiveKind::alternate_matmuls;
   label(TimeLabel::recompute);
-  norm(norm_tokens_, false);
+  norm_of_linear();
   if (keeps_half) linear_forward(model_.hidden, kv_heads_ * model_.head_dim);  // of q, k, v the second
   if (model_.position == PositionKind::rope) rope(false);
   if (!keeps_half) attention_forward();
   row_forward(heads_ * model_.head_dim, model_.hidden);
   memory(MemoryOp::add, false, norm_tokens_, model_.hidden);
-  norm(norm_tokens_, false);
+  norm_of_linear();
   column_forward(model_.hidden, keeps_half && model_.gated_mlp ? ffn_ : fc1_width());
   activation(false);
   label(TimeLabel::compute);
@@ -92,6 +93,7 @@ void OpBuilder::embedding_backward() {
 }
 
 void OpBuilder::head_forward() {
+  stay_wide();
   const std::int64_t vocabulary = vocabulary_per_rank(model_.vocab, shape_.tensor);
   norm(norm_tokens_, false);
   gather_sequence();  // Transformer Engine's overlap does not cover the LM head
@@ -103,6 +105,7 @@ void OpBuilder::head_forward() {
 }
 
 void OpBuilder::head_backward() {
+  stay_wide();
   const std::int64_t vocabulary = vocabulary_per_rank(model_.vocab, shape_.tensor);
   cross_entropy(true, vocabulary);
   column_backward(model_.hidden, vocabulary, true);
@@ -116,6 +119,11 @@ std::int64_t OpBuilder::qkv_width() const { return (heads_ + 2 * kv_heads_) * mo
 
 Bytes OpBuilder::hidden_bytes() const {
   return static_cast<double>(tokens_ * model_.hidden) * bytes_per_element(dtype_) * bytes;
+}
+
+Bytes OpBuilder::sent_bytes() const {
+  return quantisation_.used ? static_cast<double>(tokens_ * model_.hidden) * quantisation_.sent * bytes
+                            : hidden_bytes();
 }
 
 Op& OpBuilder::push(Kernel k) {
@@ -135,6 +143,30 @@ Op& OpBuilder::collective(CollectiveOp op, Bytes size, GroupKind group) {
 
 void OpBuilder::norm(std::int64_t rows, bool backward) {
   memory(model_.norm == NormKind::rms ? MemoryOp::rms_norm : MemoryOp::layer_norm, backward, rows, model_.hidden);
+}
+
+void OpBuilder::norm_of_linear() {
+  norm(norm_tokens_, false);
+  if (!quantisation_.used) return;
+  auto& kernel = std::get<MemoryKernel>(std::get<Kernel>(ops_.back().work));
+  kernel.written *= quantisation_.norm_written / bytes_per_element(dtype_);
+  operand(quantisation_.norm_input, norm_tokens_, model_.hidden);
+}
+
+void OpBuilder::operand(const OperandKernel& kernel, std::int64_t rows, std::int64_t cols) {
+  if (!quantisation_.used || kernel.read + kernel.written <= 0) return;
+  MemoryKernel k = memory_kernel(MemoryOp::cast, false, rows, cols, dtype_);
+  const double elements = static_cast<double>(rows) * static_cast<double>(cols);
+  k.read = elements * kernel.read * bytes;
+  k.written = elements * kernel.written * bytes;
+  k.vectorised = kernel.vectorised;
+  push(k);
+}
+
+void OpBuilder::stay_wide() {
+  if (!quantisation_.used) return;
+  quantisation_ = {};
+  gemm_ = dtype_;
 }
 
 void OpBuilder::cross_entropy(bool backward, std::int64_t vocabulary) {
@@ -175,7 +207,7 @@ void OpBuilder::activation(bool backward) {
 }
 
 void OpBuilder::gather_sequence() {
-  if (sequence_split()) collective(CollectiveOp::all_gather, hidden_bytes());
+  if (sequence_split()) collective(CollectiveOp::all_gather, sent_bytes());
 }
 
 void OpBuilder::reduce_forward() {
@@ -186,6 +218,7 @@ void OpBuilder::reduce_forward() {
 void OpBuilder::linear_forward(std::int64_t in, std::int64_t out) { push(gemm(tokens_, out, in, GemmLayout::tn)); }
 
 void OpBuilder::column_forward(std::int64_t in, std::int64_t out) {
+  operand(quantisation_.weight, out, in);
   if (overlaps()) {
     gathered_in_chunks(gemm(tokens_, out, in, GemmLayout::tn));
     return;
@@ -195,6 +228,8 @@ void OpBuilder::column_forward(std::int64_t in, std::int64_t out) {
 }
 
 void OpBuilder::row_forward(std::int64_t in, std::int64_t out) {
+  operand(quantisation_.weight, out, in);
+  operand(quantisation_.input, tokens_, in);
   if (!overlaps()) {
     linear_forward(in, out);
     reduce_forward();
@@ -208,41 +243,58 @@ void OpBuilder::row_forward(std::int64_t in, std::int64_t out) {
 }
 
 void OpBuilder::row_backward(std::int64_t in, std::int64_t out) {
-  const Gemm input_gradient = gemm(tokens_, in, out, GemmLayout::nn);
+  const Gemm input_gradient = gradient_gemm(gemm(tokens_, in, out, GemmLayout::nn));
+  if (sequence_split()) {  // cast before it is gathered; a transposed copy of the whole after
+    OperandKernel cast = quantisation_.gradient;
+    cast.written = std::max(0.0, cast.written - quantisation_.transpose.written);
+    operand(cast, norm_tokens_, out);
+  } else {
+    operand(quantisation_.gradient, tokens_, out);
+  }
   if (overlaps()) {
     gathered_in_chunks(input_gradient);
   } else {
     gather_sequence();
     push(input_gradient);
   }
+  operand(quantisation_.result, tokens_, in);
+  if (sequence_split()) operand(quantisation_.transpose, tokens_, out);
+  operand(quantisation_.saved_input, tokens_, in);
   push(weight_gradient(in, out));
+  operand(quantisation_.result, out, in);
 }
 
 void OpBuilder::column_backward(std::int64_t in, std::int64_t out, bool reduces) {
-  const Gemm input_gradient = gemm(tokens_, in, out, GemmLayout::nn);
+  const Gemm input_gradient = gradient_gemm(gemm(tokens_, in, out, GemmLayout::nn));
+  operand(quantisation_.gradient, tokens_, out);
   if (shape_.tensor == 1 || !reduces) {
     push(input_gradient);
+    operand(quantisation_.result, tokens_, in);
+    operand(quantisation_.saved_norm_input, tokens_, in);
     push(weight_gradient(in, out));
+    operand(quantisation_.result, out, in);
     return;
   }
   const bool beside = framework_.tensor_backward_overlap;
   const CollectiveOp reduce = shape_.sequence_parallel ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce;
-  if (shape_.sequence_parallel) collective(CollectiveOp::all_gather, hidden_bytes()).beside = beside;
+  if (shape_.sequence_parallel) collective(CollectiveOp::all_gather, sent_bytes()).beside = beside;
   push(input_gradient);
-  if (!beside) {
-    push(weight_gradient(in, out));
-    collective(reduce, hidden_bytes());
-    return;
-  }
-  collective(reduce, hidden_bytes()).beside = true;
+  operand(quantisation_.result, tokens_, in);
+  if (beside) collective(reduce, hidden_bytes()).beside = true;
+  operand(quantisation_.saved_norm_input, tokens_, in);
   push(weight_gradient(in, out));
-  join();
+  operand(quantisation_.result, out, in);
+  if (beside) {
+    join();
+  } else {
+    collective(reduce, hidden_bytes());
+  }
 }
 
 /// Transformer Engine's ring exchange: a GEMM in one chunk per rank, the first on this rank's own rows, each of the
 /// others when its rows have come in.
 void OpBuilder::gathered_in_chunks(const Gemm& whole) {
-  collective(CollectiveOp::all_gather, hidden_bytes()).beside = true;
+  collective(CollectiveOp::all_gather, sent_bytes()).beside = true;
   in_chunks(whole);
   join();
 }
@@ -257,9 +309,14 @@ Gemm OpBuilder::gemm(std::int64_t m, std::int64_t n, std::int64_t k, GemmLayout 
   return {.m = m, .n = n, .k = k, .dtype = gemm_, .output = dtype_, .layout = layout};
 }
 
+Gemm OpBuilder::gradient_gemm(Gemm g) const {
+  g.promotes = quantisation_.promotes;
+  return g;
+}
+
 /// dW [out, in] = dy^T x, added to fp32 main gradients where the framework fuses that.
 Gemm OpBuilder::weight_gradient(std::int64_t in, std::int64_t out) const {
-  Gemm g = gemm(out, in, tokens_, GemmLayout::nt);
+  Gemm g = gradient_gemm(gemm(out, in, tokens_, GemmLayout::nt));
   if (framework_.fused_weight_gradient) {
     g.output = DType::fp32;
     g.accumulate = true;

@@ -31,10 +31,17 @@ class OpBuilder {
   [[nodiscard]] std::int64_t fc1_width() const;
   [[nodiscard]] std::int64_t qkv_width() const;
   [[nodiscard]] Bytes hidden_bytes() const;
+  [[nodiscard]] Bytes sent_bytes() const;  ///< the same in the format that sequence parallelism gathers
   Op& push(Kernel k);
   void memory(MemoryOp op, bool backward, std::int64_t rows, std::int64_t cols);
   Op& collective(CollectiveOp op, Bytes size, GroupKind group = GroupKind::tensor);
   void norm(std::int64_t rows, bool backward);
+  /// A norm whose output a column-parallel layer takes: it may write that layer's format.
+  void norm_of_linear();
+  /// The kernel that makes a GEMM's operand from a tensor [rows, cols]; nothing in 16 bits.
+  void operand(const OperandKernel& kernel, std::int64_t rows, std::int64_t cols);
+  /// The block keeps its GEMMs in the format of activations: the LM head in every framework.
+  void stay_wide();
   /// All passes over the logits as one kernel with their bytes together.
   void cross_entropy(bool backward, std::int64_t vocabulary);
   void rope(bool backward);
@@ -58,6 +65,7 @@ class OpBuilder {
   void gathered_in_chunks(const Gemm& whole);
   void in_chunks(const Gemm& whole);
   [[nodiscard]] Gemm gemm(std::int64_t m, std::int64_t n, std::int64_t k, GemmLayout layout) const;
+  [[nodiscard]] Gemm gradient_gemm(Gemm g) const;  ///< with its sums kept as the framework keeps gradients
   [[nodiscard]] Gemm weight_gradient(std::int64_t in, std::int64_t out) const;
   void join();
 
@@ -77,6 +85,7 @@ class OpBuilder {
   const BlockShape& shape_;
   const Software& software_;
   const FrameworkSpec& framework_;
+  QuantisationSpec quantisation_;
   DType gemm_, dtype_;
   std::int64_t tokens_, norm_tokens_, heads_, kv_heads_, ffn_;
   bool dropout_;

@@ -152,6 +152,8 @@ void count_ends_where_layers_need_it(Problem& problem) {
 Problem load_run(const SpecNode& run, const Catalogue& catalogue) {
   refuse_misspelt_keys(run);
   Problem problem = load_shared(run, catalogue);
+  if (const auto notes = run.optional("notes"); notes && notes->is_string())
+    problem.software.notes = notes->as_string();
   load_plan(run.required("plan"), problem);
   count_ends_where_layers_need_it(problem);
   return problem;

@@ -50,8 +50,7 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
   r.memory_limit = memory_limit(problem.cluster.gpu);
   r.rejection = break_of_rule(problem, plan);
   if (r.rejection) return d;
-  const FrameworkSpec framework =
-      framework_spec(problem.software, problem.training.precision, problem.calibration.get());
+  const FrameworkSpec framework = framework_spec(problem);
   const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
   r.rejection = break_of_time(problem, plan, *blocks);
   if (r.rejection) return d;

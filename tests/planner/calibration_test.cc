@@ -136,9 +136,8 @@ TEST_CASE("launch costs are those measured for the framework, and no other's") {
   Calibration c;
   c.launches.push_back({"megatron-core", false, 3 * microseconds, 100});
   c.launches.push_back({"torchtitan", true, 9 * microseconds, 100});
-  const Problem problem = job(kJob);
-  const FrameworkSpec usual = framework_spec(problem.software, problem.training.precision);
-  const FrameworkSpec own = framework_spec(problem.software, problem.training.precision, &c);
+  const FrameworkSpec usual = framework_spec(job(kJob));
+  const FrameworkSpec own = framework_spec(with(c));
   CHECK(own.forward_launch / microseconds == doctest::Approx(3));
   CHECK(own.backward_launch == usual.backward_launch);
 }

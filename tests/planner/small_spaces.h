@@ -25,8 +25,7 @@ inline Problem job(std::string_view json) { return load_problem(SpecNode::parse(
 
 /// Costs of one legal plan, made anew.
 inline PlanCosts costs_of(const Problem& problem, const Plan& plan) {
-  const FrameworkSpec framework =
-      framework_spec(problem.software, problem.training.precision, problem.calibration.get());
+  const FrameworkSpec framework = framework_spec(problem);
   return plan_costs(problem, plan,
                     std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework)),
                     framework);
