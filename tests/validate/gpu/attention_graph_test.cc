@@ -57,6 +57,24 @@ TEST_CASE("A described A100, H100 and B200 have engines for attention forward an
   }
 }
 
+TEST_CASE("They have engines for the turns of a ring, in which half as many keys pass by as there are queries") {
+  for (const char* name : {"a100", "h100", "b200"}) {
+    const Descriptor device = device_named(name);
+    for (const bool backward : {false, true}) {
+      Attention a = variant(kAttentions[0], DType::bf16, false, backward);
+      a.seq_q = 4096;
+      a.seq_kv = 2048;
+      CAPTURE(name);
+      CAPTURE(text_of(a));
+      const Descriptor graph = attention_graph(a).finalised(nullptr);
+      CHECK(count_engines(graph, &device) > 0);
+#ifdef FORETRAIN_STUB_DRIVER
+      CHECK(!engine_configurations(graph, &device).empty());
+#endif
+    }
+  }
+}
+
 TEST_CASE("The graphs have the operations of the pattern, no more") {
   // Forward: product, scale, mask (2 indices, comparison, choice), maximum, difference, exponential, sum, logarithm,
   // statistics, quotient, product. Backward, grouped heads: 3 for D, 3 and the mask and the exponential for P, reshape,

@@ -9,7 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "base/spec_error.h"
-#include "validate/gpu/run/memory_work.h"
+#include "validate/gpu/run/kernel_work.h"
 
 using namespace foretrain;
 using namespace foretrain::gpu;
@@ -33,7 +33,9 @@ TEST_CASE("A launch reads and writes what the graph says its kernel moves, but f
     bool backward;
   };
   for (const Case& c : {Case{MemoryOp::rms_norm, false},
+                        Case{MemoryOp::rms_norm, true},
                         Case{MemoryOp::layer_norm, false},
+                        Case{MemoryOp::layer_norm, true},
                         Case{MemoryOp::softmax, false},
                         Case{MemoryOp::softmax, true},
                         Case{MemoryOp::masked_softmax, false},
@@ -63,9 +65,57 @@ TEST_CASE("A launch reads and writes what the graph says its kernel moves, but f
     CAPTURE(c.backward);
     const MemoryKernel kernel = memory_kernel(c.op, c.backward, 8192, 5120, DType::bf16);
     const Needs n = needs(c.op, c.backward);
+    if ((c.op == MemoryOp::rms_norm || c.op == MemoryOp::layer_norm) && c.backward) {
+      // x and dy read once and dx written, where the graph reads them 1.5 times: the rest is a copy, out of x.
+      const double rest = (kernel.read.base() + kernel.written.base()) / 4 / 2;
+      CHECK(numbers(n) == doctest::Approx(kernel.read.base() * 2 / 3).epsilon(0.01));
+      CHECK(static_cast<double>(n[Region::results]) == doctest::Approx(kernel.written.base() + rest).epsilon(0.01));
+      continue;
+    }
     CHECK(numbers(n) == doctest::Approx(kernel.read.base()).epsilon(0.01));
     CHECK(static_cast<double>(n[Region::results]) == doctest::Approx(kernel.written.base()).epsilon(0.01));
   }
+}
+
+TEST_CASE("Gradients of 16 bits are read, cleared and widened as such, although their sums are fp32") {
+  // As fp16 training has them: 2 bytes a gradient, 4 once widened.
+  const std::int64_t count = 1 << 20;
+  const auto with_bytes = [&](MemoryOp op, std::int64_t read, std::int64_t written) {
+    MemoryKernel k = memory_kernel(op, false, 1, count, DType::fp32);
+    k.read = static_cast<double>(read * count) * bytes;
+    k.written = static_cast<double>(written * count) * bytes;
+    return needs_of(bind_memory_work(k, kContext));
+  };
+  const Needs norm = with_bytes(MemoryOp::grad_norm, 2, 0);
+  CHECK(norm[Region::numbers_bf16] == 2 * count);
+  CHECK(norm[Region::state] == 0);
+  const Needs widened = with_bytes(MemoryOp::cast, 2, 4);
+  CHECK(widened[Region::numbers_bf16] == 2 * count);
+  CHECK(widened[Region::results] == 4 * count);
+  CHECK(with_bytes(MemoryOp::zero, 0, 2)[Region::results] == 2 * count);
+}
+
+TEST_CASE("A ring's attention is its own causal part and a turn for each other rank, with the same FLOPs") {
+  Attention a;
+  a.seq_q = 4096;
+  a.seq_kv = 16384;  // four context ranks
+  const std::vector<Attention> turns = turns_of(a);
+  REQUIRE(turns.size() == 4);
+  Flops flops;
+  for (const Attention& t : turns) {
+    CHECK(t.seq_q == 4096);
+    flops += flops_of(t);
+  }
+  CHECK(turns[0].causal);
+  CHECK(turns[0].seq_kv == 4096);
+  CHECK_FALSE(turns[3].causal);
+  CHECK(turns[3].seq_kv == 2048);
+  CHECK(flops.base() == doctest::Approx(flops_of(a).base()));
+  a.seq_kv = a.seq_q;
+  CHECK(turns_of(a) == std::vector{a});
+  a.causal = false;
+  a.seq_kv = 8192;  // an encoder's memory, say
+  CHECK(turns_of(a) == std::vector{a});
 }
 
 TEST_CASE("Adam reads and writes 16 and 14 bytes a parameter") {

@@ -185,6 +185,30 @@ TEST_CASE("The host's pace is the graph's when asked for") {
   CHECK(paced.run().us >= 80e3);
 }
 
+TEST_CASE("Copies on a copy lane go to the host and come back, in their order") {
+  // A kernel; 3 MiB of bf16 to the host; a kernel; the same back from the host.
+  std::istringstream in(
+      "foretrain.graph/1\nworld 1 1 1 1 1 1 8\nstage 0 1\nlane 0 0 compute a\nlane 1 0 copy c\n"
+      "work 0 gemm 1 8 1 8 bf16 bf16 0 tn\nwork 1 memory copy 0 1024 1536 3145728 3145728 bf16\n"
+      "work 2 gemm 1 8 2 8 bf16 bf16 0 tn\nwork 3 memory copy 1 1024 1536 3145728 3145728 bf16\n"
+      "task 0 0 1000 x -1 -1 0\ntask 1 1 1000 y -1 -1 1 0\ntask 2 0 1000 x -1 -1 2 1\ntask 3 1 1000 y -1 -1 3 2\n"
+      "end 4\n");
+  const StepFile file = read_step(in, "offload.graph");
+  Log log;
+  for (const Launching launching : {Launching::from_host, Launching::captured}) {
+    log.times.clear();
+    StepRunner runner(file, 0, {launching, false}, logging(log));
+    CHECK(runner.launches() == 4);
+    log.times.clear();
+    const fake_gpu::HostCopies before = fake_gpu::host_copies();
+    runner.run();
+    CHECK(log.times.at(1).second < log.times.at(2).first);
+    if (launching == Launching::captured) continue;  // its copies were asked for when it was captured
+    CHECK(fake_gpu::host_copies().to_host - before.to_host == 3 << 20);
+    CHECK(fake_gpu::host_copies().from_host - before.from_host == 3 << 20);
+  }
+}
+
 TEST_CASE("A step that does not fit says what it wanted, and memory is what the graph says") {
   const std::string head =
       "foretrain.graph/1\nworld 1 1 1 1 1 1 8\nstage 0 1\nlane 0 0 compute a\nwork 0 gemm 1 8 1 8 bf16 bf16 0 tn\n";

@@ -27,6 +27,10 @@ DeviceMemory::DeviceMemory(std::int64_t bytes) : bytes_(bytes) {
   FORETRAIN_CUDA_CHECK(error);
 }
 
+HostMemory::HostMemory(std::int64_t bytes) {
+  if (bytes > 0) FORETRAIN_CUDA_CHECK(cudaMallocHost(&data_, static_cast<std::size_t>(bytes)));
+}
+
 Stream::Stream(StreamPriority priority) {
   int least = 0, greatest = 0;
   FORETRAIN_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));

@@ -30,6 +30,25 @@ class DeviceMemory {
   std::int64_t bytes_ = 0;
 };
 
+/// Memory of the host that the GPU copies from and to at full speed.
+class HostMemory {
+ public:
+  HostMemory() = default;
+  explicit HostMemory(std::int64_t bytes);
+  ~HostMemory() {
+    if (data_ != nullptr) cudaFreeHost(data_);
+  }
+  HostMemory(HostMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  HostMemory& operator=(HostMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  [[nodiscard]] void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 enum class StreamPriority { normal, high };
 
 class Stream {

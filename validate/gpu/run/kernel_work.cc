@@ -1,5 +1,6 @@
 #include "validate/gpu/run/kernel_work.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/spec_error.h"
@@ -44,7 +45,12 @@ Bind bind_gemm(const Gemm& g, const std::shared_ptr<Libraries>& libraries) {
 }
 
 Bind bind_attention(const Attention& a, const std::shared_ptr<Libraries>& libraries) {
-  const std::shared_ptr<const AttentionPlan> plan = libraries->plan(a);
+  std::vector<std::shared_ptr<const AttentionPlan>> plans;
+  std::int64_t workspace_bytes = 0;
+  for (const Attention& turn : turns_of(a)) {
+    plans.push_back(libraries->plan(turn));
+    workspace_bytes = std::max(workspace_bytes, plans.back()->workspace_bytes());
+  }
   const Storage storage = storage_of(a.dtype);
   const std::int64_t q = a.batch * a.seq_q * a.heads_q * a.d_qk, out = a.batch * a.seq_q * a.heads_q * a.d_v;
   const std::int64_t k = a.batch * a.seq_kv * a.heads_kv * a.d_qk, v = a.batch * a.seq_kv * a.heads_kv * a.d_v;
@@ -66,9 +72,9 @@ Bind bind_attention(const Attention& a, const std::shared_ptr<Libraries>& librar
       m.out = o.write(out * width);
       m.statistics = static_cast<float*>(o.scratch(4 * statistics));
     }
-    void* workspace = o.scratch(plan->workspace_bytes());
+    void* workspace = o.scratch(workspace_bytes);
     return [=](cudaStream_t stream) {
-      plan->run(m, workspace, stream);
+      for (const auto& plan : plans) plan->run(m, workspace, stream);
       return cudaSuccess;
     };
   };
@@ -77,6 +83,18 @@ Bind bind_attention(const Attention& a, const std::shared_ptr<Libraries>& librar
 }  // namespace
 
 std::shared_ptr<Libraries> open_libraries() { return std::make_shared<Libraries>(); }
+
+std::vector<Attention> turns_of(const Attention& a) {
+  const std::int64_t turns = a.seq_kv / a.seq_q;
+  if (!a.causal || turns < 2 || a.seq_kv % a.seq_q != 0 || a.seq_q % 2 != 0) return {a};
+  Attention own = a, passing = a;
+  own.seq_kv = a.seq_q;
+  passing.seq_kv = a.seq_q / 2;
+  passing.causal = false;
+  std::vector<Attention> list(static_cast<std::size_t>(turns), passing);
+  list.front() = own;
+  return list;
+}
 
 Bind bind_kernel(const StepWork& kernel, const WorkContext& context, const std::shared_ptr<Libraries>& libraries) {
   if (const auto* gemm = std::get_if<Gemm>(&kernel)) return bind_gemm(*gemm, libraries);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "validate/gpu/run/memory_work.h"
 
@@ -10,6 +11,14 @@ namespace foretrain::gpu {
 /// The libraries' handles on the current device. Binds keep using them.
 class Libraries;
 std::shared_ptr<Libraries> open_libraries();
+
+/// What is run for one attention of a graph: itself, but for a causal one over more keys than queries. That is a rank
+/// of a ring, whose keys pass by in C = seq_kv / seq_q turns: causal among its own tokens, then C - 1 times all its
+/// queries with half as many keys (which tokens those are depends on the turn; their number does not), as
+/// TransformerEngine's ring attention does. Source: NVIDIA/TransformerEngine
+/// transformer_engine/pytorch/attention/dot_product_attention/ context_parallel.py. The same FLOPs; adding up the
+/// turns' results is left out.
+std::vector<Attention> turns_of(const Attention& attention);
 
 /// Operands are taken in this order. gemm: A and B as reference/gemm.h lays them out, then C in the output's format (in
 /// `state` when it is added to). attention: q, k, v as reference/attention.h lays them out, the output and, in scratch,

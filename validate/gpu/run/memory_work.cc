@@ -5,33 +5,20 @@
 
 #include "base/spec_error.h"
 #include "validate/gpu/kernels/activation.h"
-#include "validate/gpu/kernels/cross_entropy.h"
 #include "validate/gpu/kernels/dropout.h"
 #include "validate/gpu/kernels/elementwise.h"
-#include "validate/gpu/kernels/embedding.h"
 #include "validate/gpu/kernels/norm.h"
 #include "validate/gpu/kernels/optimizer.h"
 #include "validate/gpu/kernels/rope.h"
 #include "validate/gpu/kernels/softmax.h"
+#include "validate/gpu/run/memory_shape.h"
 
 namespace foretrain::gpu {
 namespace {
 
 constexpr float kDropProbability = 0.1F;  // as in GPT-2's training; its value does not matter to the time
 
-/// The shape of one work, with what all of them need.
-struct Shape {
-  MemoryKernel work;
-  WorkContext context;
-  Storage storage = Storage::bf16;
-  std::int64_t rows = 1, cols = 1, count = 1, width = 2;
-
-  [[nodiscard]] const void* in(Operands& o, std::int64_t numbers) const { return o.read(storage, numbers); }
-  [[nodiscard]] void* out(Operands& o, std::int64_t numbers) const { return o.write(numbers * width); }
-};
-float* row_numbers(Operands& o, std::int64_t rows) { return static_cast<float*>(o.scratch(4 * rows)); }
-
-Bind norm(const Shape& s, NormKind kind) {
+Bind norm(const WorkShape& s, NormKind kind) {
   if (!s.work.backward) {
     return [=](Operands& o) -> Launch {
       Norm n{.kind = kind, .rows = s.rows, .cols = s.cols, .storage = s.storage};
@@ -57,11 +44,17 @@ Bind norm(const Shape& s, NormKind kind) {
     n.dweight = o.state(s.cols);
     if (kind == NormKind::layer) n.dbias = o.state(s.cols);
     n.workspace = static_cast<float*>(o.scratch(workspace));
-    return [n](cudaStream_t stream) { return norm_backward(n, stream); };
+    // One pass over x and dy; a framework's second one, for dweight, where the graph has it.
+    const std::int64_t bytes = s.count * s.width, rest = rest_beyond(s.work, 3.0 * static_cast<double>(bytes));
+    const Launch also = copies(n.x, o.write(std::min(rest, bytes)), bytes, rest);
+    return [n, also](cudaStream_t stream) {
+      const cudaError_t e = norm_backward(n, stream);
+      return e == cudaSuccess ? also(stream) : e;
+    };
   };
 }
 
-Bind softmax(const Shape& s, bool causal) {
+Bind softmax(const WorkShape& s, bool causal) {
   // Of attention's scores [batch, heads, query, key]: as many queries as keys.
   const float scale = 1.0F / 8.0F;
   if (!s.work.backward) {
@@ -83,7 +76,7 @@ Bind softmax(const Shape& s, bool causal) {
   };
 }
 
-Bind gated(const Shape& s, ActivationKind kind) {
+Bind gated(const WorkShape& s, ActivationKind kind) {
   if (!s.work.backward) {
     return [=](Operands& o) -> Launch {
       Gated k{.kind = kind, .rows = s.rows, .cols = s.cols, .storage = s.storage};
@@ -101,7 +94,7 @@ Bind gated(const Shape& s, ActivationKind kind) {
   };
 }
 
-Bind activation(const Shape& s, ActivationKind kind, bool bias) {
+Bind activation(const WorkShape& s, ActivationKind kind, bool bias) {
   if (!s.work.backward) {
     return [=](Operands& o) -> Launch {
       Activation k{.kind = kind, .rows = s.rows, .cols = s.cols, .storage = s.storage};
@@ -129,7 +122,7 @@ Bind copied(std::int64_t bytes) {
 }
 
 /// The gradient of a sum passes through: a copy, as the graph counts it.
-Bind added(const Shape& s) {
+Bind added(const WorkShape& s) {
   if (s.work.backward) {
     return [=](Operands& o) -> Launch {
       const Copy k{s.in(o, s.count), s.out(o, s.count), s.count * s.width};
@@ -145,7 +138,7 @@ Bind added(const Shape& s) {
   };
 }
 
-Bind dropped(const Shape& s, bool fused) {
+Bind dropped(const WorkShape& s, bool fused) {
   if (!s.work.backward) {
     return [=](Operands& o) -> Launch {
       Dropout k{
@@ -167,7 +160,7 @@ Bind dropped(const Shape& s, bool fused) {
   };
 }
 
-Bind rotated(const Shape& s) {
+Bind rotated(const WorkShape& s) {
   std::int64_t head_dim = s.context.head_dim;
   if (s.cols % head_dim != 0) head_dim = s.cols % 64 == 0 ? 64 : s.cols;
   const std::int64_t positions = std::min(s.context.sequence_length, s.rows);
@@ -182,76 +175,16 @@ Bind rotated(const Shape& s) {
   };
 }
 
-Bind converted(const Shape& s) {
+Bind converted(const WorkShape& s) {
   return [=](Operands& o) -> Launch {
-    Cast k{.count = s.count};
-    k.from = s.work.backward ? Storage::fp32 : s.storage;
-    k.to = s.work.backward ? s.storage : Storage::fp32;
+    Cast k{.count = s.count, .from = stored(s, s.work.read), .to = stored(s, s.work.written)};
     k.x = o.read(k.from, s.count);
     k.y = o.write(s.count * bytes_of(k.to));
     return [k](cudaStream_t stream) { return cast(k, stream); };
   };
 }
 
-Bind embedded(const Shape& s) {
-  const std::int64_t vocabulary = s.context.vocabulary;
-  if (!s.work.backward) {
-    return [=](Operands& o) -> Launch {
-      Embedding k{.count = s.rows, .vocabulary = vocabulary, .hidden = s.cols, .storage = s.storage};
-      k.tokens = o.tokens(s.rows);
-      k.table = s.in(o, vocabulary * s.cols);
-      k.out = s.out(o, s.count);
-      return [k](cudaStream_t stream) { return embedding_forward(k, stream); };
-    };
-  }
-  return [=](Operands& o) -> Launch {
-    EmbeddingBackward k{.count = s.rows, .vocabulary = vocabulary, .hidden = s.cols, .storage = s.storage};
-    k.tokens = o.tokens(s.rows);
-    k.dy = s.in(o, s.count);
-    k.gradient = o.state(vocabulary * s.cols);
-    return [k](cudaStream_t stream) { return embedding_backward(k, stream); };
-  };
-}
-
-/// The loss over this rank's share of the vocabulary, with its statistics as they come from the other ranks. What the
-/// graph's bytes exceed the fused kernels' by is moved as well: copies as large as the logits, one after the other.
-Bind loss(const Shape& s) {
-  const double all = s.work.read.base() + s.work.written.base();
-  const double fused = static_cast<double>(s.count * s.width) * (s.work.backward ? 2 : 1);
-  const auto rest = static_cast<std::int64_t>(std::max(0.0, all - fused) / 2) / 16 * 16;
-  return [=](Operands& o) -> Launch {
-    const void* logits = s.in(o, s.count);
-    const std::int64_t* targets = o.tokens(s.rows);
-    float* largest = row_numbers(o, s.rows);
-    float* sum = row_numbers(o, s.rows);
-    float* target = row_numbers(o, s.rows);
-    float* result = row_numbers(o, s.rows);
-    void* out = s.out(o, s.count);
-    const auto also = [=](cudaStream_t stream) {
-      for (std::int64_t left = rest; left > 0; left -= s.count * s.width) {
-        const cudaError_t e = copy({logits, out, std::min(left, s.count * s.width)}, stream);
-        if (e != cudaSuccess) return e;
-      }
-      return cudaSuccess;
-    };
-    if (!s.work.backward) {
-      const CrossEntropyStatistics k{logits, targets, largest, sum, target, s.rows, s.cols, 0, s.storage};
-      const CrossEntropyLoss l{largest, sum, target, result, s.rows};
-      return [=](cudaStream_t stream) {
-        if (const cudaError_t e = cross_entropy_statistics(k, stream); e != cudaSuccess) return e;
-        if (const cudaError_t e = cross_entropy_loss(l, stream); e != cudaSuccess) return e;
-        return also(stream);
-      };
-    }
-    const CrossEntropyBackward k{logits, targets, largest, sum, nullptr, out, s.rows, s.cols, 0, s.storage};
-    return [=](cudaStream_t stream) {
-      if (const cudaError_t e = cross_entropy_backward(k, stream); e != cudaSuccess) return e;
-      return also(stream);
-    };
-  };
-}
-
-Bind adam_step(const Shape& s) {
+Bind adam_step(const WorkShape& s) {
   return [=](Operands& o) -> Launch {
     Adam k{.count = s.count, .weight_storage = s.storage == Storage::fp16 ? Storage::fp16 : Storage::bf16};
     k.gradient = o.state(s.count);
@@ -264,10 +197,10 @@ Bind adam_step(const Shape& s) {
   };
 }
 
-Bind gradient_norm(const Shape& s) {
+Bind gradient_norm(const WorkShape& s) {
   return [=](Operands& o) -> Launch {
-    SumOfSquares k{.count = s.count, .storage = s.storage};
-    k.x = s.storage == Storage::fp32 ? o.state(s.count) : s.in(o, s.count);
+    SumOfSquares k{.count = s.count, .storage = stored(s, s.work.read)};
+    k.x = k.storage == Storage::fp32 ? o.state(s.count) : o.read(k.storage, s.count);
     k.sum = row_numbers(o, 1);
     k.workspace = row_numbers(o, kSumOfSquaresWorkspace);
     return [k](cudaStream_t stream) { return sum_of_squares(k, stream); };
@@ -308,7 +241,7 @@ Storage storage_of(DType dtype) {
 }
 
 Bind bind_memory_work(const MemoryKernel& work, const WorkContext& context) {
-  Shape s{work, context, storage_of(work.dtype), work.rows, work.cols, work.rows * work.cols, 0};
+  WorkShape s{work, context, storage_of(work.dtype), work.rows, work.cols, work.rows * work.cols, 0};
   s.width = gpu::bytes_of(s.storage);
   switch (work.op) {
     case MemoryOp::rms_norm:
@@ -350,13 +283,14 @@ Bind bind_memory_work(const MemoryKernel& work, const WorkContext& context) {
       return converted(s);
     case MemoryOp::zero:
       return [=](Operands& o) -> Launch {
-        const Zero k{s.out(o, s.count), s.count * s.width};
+        const auto bytes = static_cast<std::int64_t>(s.work.written.base());
+        const Zero k{o.write(bytes), bytes};
         return [k](cudaStream_t stream) { return zero(k, stream); };
       };
     case MemoryOp::embedding:
-      return embedded(s);
+      return embedding_work(s);
     case MemoryOp::cross_entropy:
-      return loss(s);
+      return loss_work(s);
     case MemoryOp::adam:
       return adam_step(s);
     case MemoryOp::scale:

@@ -27,8 +27,8 @@ WorkContext work_context(const StepFile& file);
 /// The number format as stored; throws SpecError for one that our kernels have not (fp4).
 Storage storage_of(DType dtype);
 
-/// Throws SpecError for what our kernels cannot run. The loss moves what its fused kernels move, and the rest of the
-/// bytes that the graph gives it (a framework whose loss is not fused) as a copy.
+/// Throws SpecError for what our kernels cannot run. The loss and the gradients of norms move what our fused kernels
+/// move, and the rest of the bytes that the graph gives them (a framework whose kernels are not fused) as a copy.
 Bind bind_memory_work(const MemoryKernel& work, const WorkContext& context);
 
 /// Bytes and room that one launch takes, by region.

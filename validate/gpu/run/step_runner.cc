@@ -4,8 +4,10 @@
 #include <chrono>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include "base/units.h"
+#include "validate/gpu/run/host_copy.h"
 
 namespace foretrain::gpu {
 namespace {
@@ -60,14 +62,20 @@ StepRunner::~StepRunner() {
 }
 
 void StepRunner::prepare(const BindWork& bind) {
+  std::int64_t host_bytes = 0;
+  for (const Issue& issue : program_.order) {
+    const StepTask& task = file_.tasks[at(issue.task)];
+    if (is_host_copy(file_, task)) host_bytes = std::max(host_bytes, host_copy_bytes(file_.works[at(task.work)]));
+  }
+  host_memory_ = HostMemory(host_bytes);
   // Each distinct work once; a message's stand-in depends on its time too.
-  std::map<std::pair<std::int32_t, std::int64_t>, std::pair<Bind, Needs>> binds;
+  std::map<std::tuple<std::int32_t, bool, std::int64_t>, std::pair<Bind, Needs>> binds;
   const auto bind_of = [&](const StepTask& task) -> std::pair<Bind, Needs>& {
     const StepWork& work = file_.works[at(task.work)];
-    const bool message = std::holds_alternative<Message>(work);
-    const auto [found, is_new] = binds.try_emplace({task.work, message ? task.predicted_ps : 0});
+    const bool message = std::holds_alternative<Message>(work), with_host = is_host_copy(file_, task);
+    const auto [found, is_new] = binds.try_emplace({task.work, with_host, message ? task.predicted_ps : 0});
     if (is_new) {
-      found->second.first = bind(work, task.predicted_ps);
+      found->second.first = with_host ? host_copy(work, host_memory_.data()) : bind(work, task.predicted_ps);
       if (found->second.first) found->second.second = needs_of(found->second.first);
     }
     return found->second;

@@ -14,7 +14,8 @@
 
 namespace foretrain::gpu {
 
-/// Operands for one launch of a work; for messages, what their rank of the plan needs.
+/// Operands for one launch of a work; for messages, what their rank of the plan needs. Copies between host and GPU do
+/// not come here.
 using BindWork = std::function<Bind(const StepWork&, std::int64_t predicted_ps)>;
 
 /// How a step is launched.
@@ -79,6 +80,7 @@ class StepRunner {
   BlockPlan blocks_;
   StepMemoryUse memory_;
   OperandMemory operand_memory_;
+  HostMemory host_memory_;  // for copies to and from the host: all in the same place
   std::vector<Stream> streams_;
   std::vector<Launch> launches_;            // [issue]; empty: nothing to run
   std::vector<Event> ends_;                 // of those that others wait for

@@ -209,6 +209,11 @@ void enqueue(cudaStream_t handle, std::function<void()> work) {
   stream.captured_after = {stream.capture->nodes.size() - 1};
 }
 
+namespace {
+std::atomic<std::int64_t> bytes_to_host{0}, bytes_from_host{0};
+}
+HostCopies host_copies() { return {bytes_to_host, bytes_from_host}; }
+
 }  // namespace foretrain::fake_gpu
 
 using foretrain::fake_gpu::enqueue;
@@ -298,7 +303,18 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  *memory = std::malloc(bytes);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  using namespace foretrain::fake_gpu;
+  if (kind == cudaMemcpyDeviceToHost) bytes_to_host += static_cast<std::int64_t>(bytes);
+  if (kind == cudaMemcpyHostToDevice) bytes_from_host += static_cast<std::int64_t>(bytes);
   // From pageable memory of the host CUDA copies before it returns.
   const bool from_device = [&] {
     Allocations& a = allocations();

@@ -5,6 +5,7 @@
 /// is reserved but touched by copies alone. FAKE_GPU_DEVICES (1) and FAKE_GPU_MEMORY_GIB (139) say what there is.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include <cuda_runtime_api.h>
@@ -13,5 +14,11 @@ namespace foretrain::fake_gpu {
 
 /// Puts `work` on a stream (or into the graph that the stream is being captured for).
 void enqueue(cudaStream_t stream, std::function<void()> work);
+
+/// Bytes that cudaMemcpyAsync was asked to copy so far, by direction.
+struct HostCopies {
+  std::int64_t to_host = 0, from_host = 0;
+};
+HostCopies host_copies();
 
 }  // namespace foretrain::fake_gpu
