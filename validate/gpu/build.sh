@@ -50,22 +50,25 @@ done
 includes="-isystem $cuda/include"
 libraries=
 search_paths=
-# Finds a library of NVIDIA's and its header: NAME HEADER HOME. Gives 1 and why where there is none.
-find_library() {
+# Sets $header and $library to the folder and the file of one in FOLDER, "" where there is none: NAME HEADER FOLDER.
+look_in() {
   header='' library=''
-  for folder in $3 $candidates; do
-    for place in "$folder/include" "$folder/include/$(uname -m)-linux-gnu"; do
-      [ -f "$place/$2" ] && header=$place && break 2
-    done
+  for place in "$3/include" "$3/include/$(uname -m)-linux-gnu"; do
+    [ -f "$place/$2" ] && header=$place && break
   done
+  for place in "$3/lib" "$3/lib64" "$3/lib/$(uname -m)-linux-gnu"; do
+    for library in "$place/lib$1.so" "$place/lib$1.so".[0-9]*; do [ -f "$library" ] && break 2; done
+    library=''
+  done
+}
+# Finds a library of NVIDIA's with its own header: NAME HEADER HOME. Gives 1 and why where there is none.
+find_library() {
   for folder in $3 $candidates; do
-    for place in "$folder/lib" "$folder/lib64" "$folder/lib/$(uname -m)-linux-gnu"; do
-      for library in "$place/lib$1.so" "$place/lib$1.so".[0-9]*; do [ -f "$library" ] && break 3; done
-      library=''
-    done
+    look_in "$1" "$2" "$folder"
+    [ -n "$header" ] && [ -n "$library" ] && break
   done
   if [ -z "$header" ] || [ -z "$library" ]; then
-    why="$2 or lib$1.so not found: is it installed? $(echo "$1" | tr '[:lower:]' '[:upper:]')_HOME may say where"
+    why="$2 with lib$1.so not found: is it installed? $(echo "$1" | tr '[:lower:]' '[:upper:]')_HOME may say where"
     return 1
   fi
   [ "$header" = "$cuda/include" ] || [ "$header" = /usr/include ] || includes="$includes -isystem $header"
@@ -80,8 +83,9 @@ if ! find_library cudnn cudnn.h "${CUDNN_HOME:-}"; then
   without='\(library/attention\|library/attention_graph\|library/cudnn_graph\)\.cc'
 fi
 # shellcheck disable=SC2012 # paths of the toolkit
-static_runtime=$(ls "$cuda"/lib64/libcudart_static.a "$cuda"/targets/*/lib/libcudart_static.a 2> /dev/null | head -n 1 || true)
-[ -n "$static_runtime" ] || fail "libcudart_static.a not found under $cuda"
+runtime=$(ls "$cuda"/lib64/libcudart_static.a "$cuda"/lib/libcudart_static.a "$cuda"/targets/*/lib/libcudart_static.a \
+             2> /dev/null | head -n 1 || true)
+[ -n "$runtime" ] || find_library cudart cuda_runtime_api.h "" || fail "$why"
 
 if [ $native = yes ]; then
   capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1 | tr -d '. ')
@@ -128,7 +132,7 @@ link() {  # PROGRAM SOURCES
   objects=
   for source in "$@"; do objects="$objects $(object_of "$source")"; done
   # shellcheck disable=SC2086 # lists of words
-  "$cxx" -o "$out/$program" $objects $libraries "$static_runtime" $search_paths -ldl -lrt -lpthread
+  "$cxx" -o "$out/$program" $objects $libraries $runtime $search_paths -ldl -lrt -lpthread
   echo "$out/$program"
 }
 # shellcheck disable=SC2086 # lists of words

@@ -1,5 +1,6 @@
 #include "validate/gpu/run/shared_gpu.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -23,7 +24,8 @@ namespace foretrain::gpu {
 namespace {
 
 constexpr const char* kStarted = "FORETRAIN_STARTED_RANK";
-constexpr double kGraceSeconds = 60;  // beyond the ranks' own time limit
+constexpr double kGraceSeconds = 60;      // beyond the ranks' own time limit
+constexpr double kGraceAfterFailure = 5;  // for the others to end by themselves, with what they have written
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> list;
@@ -121,8 +123,10 @@ int run_ranks(const std::string& program, const Options& options) {
     running.push_back(start(program, as_arguments(options),
                             changed_environment(rank_environment(r, options.ranks_per_gpu, rendezvous))));
   }
-  const auto end =
-      std::chrono::steady_clock::now() + std::chrono::duration<double>(options.time_limit_seconds + kGraceSeconds);
+  const auto after = [](double seconds) {
+    return std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  };
+  auto end = after(options.time_limit_seconds + kGraceSeconds);
   int status = 0;
   const auto end_all = [&] {
     for (const pid_t p : running) kill(p, SIGKILL);
@@ -138,13 +142,13 @@ int run_ranks(const std::string& program, const Options& options) {
       const int code = WIFEXITED(ended) ? WEXITSTATUS(ended) : 3;
       if (code != 0 && status == 0) {
         status = code;
-        end_all();  // the others wait for it in vain
+        end = std::min(end, after(kGraceAfterFailure));
       }
     }
     if (!running.empty() && std::chrono::steady_clock::now() >= end) {
-      std::fprintf(stderr, "foretrain-gpu: the ranks on one GPU did not end in time\n");
+      if (status == 0) std::fprintf(stderr, "foretrain-gpu: the ranks on one GPU did not end in time\n");
       if (status == 0) status = 3;
-      end_all();
+      end_all();  // where one failed the others wait for it in vain
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }

@@ -207,6 +207,11 @@ std::mutex& meetings_mutex() {
   return m;
 }
 
+/// FAKE_NCCL_REFUSES_SHARING: ranks of other processes are never met here; say what NCCL says of two on one GPU.
+bool refuses_sharing() {
+  return std::getenv("FAKE_NCCL_REFUSES_SHARING") != nullptr && std::getenv("FORETRAIN_STARTED_RANK") != nullptr;
+}
+
 ncclResult_t collective(ncclComm_t comm, cudaStream_t stream, const Part& part) {
   const auto put = [comm, stream, part] {
     foretrain::fake_gpu::enqueue(stream,
@@ -246,6 +251,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank) {
+  if (refuses_sharing()) return ncclInvalidUsage;
   std::shared_ptr<Shared> shared;
   {
     const std::lock_guard lock(meetings_mutex());
@@ -294,7 +300,9 @@ ncclResult_t ncclCommUserRank(const ncclComm_t comm, int* rank) {
   return ncclSuccess;
 }
 const char* ncclGetErrorString(ncclResult_t) { return "fake error"; }
-const char* ncclGetLastError(ncclComm_t) { return ""; }
+const char* ncclGetLastError(ncclComm_t) {
+  return refuses_sharing() ? "Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 1000" : "";
+}
 
 ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type,
                            ncclRedOp_t operation, ncclComm_t comm, cudaStream_t stream) {
