@@ -57,10 +57,15 @@ std::string every_row(const Comparison& comparison) {
 }
 
 Json summary_json(const ErrorSummary& s) {
-  return {{"count", s.count},           {"mape", s.mape},
-          {"median_ape", s.median_ape}, {"p90_ape", s.p90_ape},
-          {"max_ape", s.max_ape},       {"bias", s.bias},
-          {"spearman", s.spearman},     {"within_10_percent", s.within_10_percent}};
+  return {{"count", s.count},
+          {"mape", s.mape},
+          {"median_ape", s.median_ape},
+          {"p90_ape", s.p90_ape},
+          {"max_ape", s.max_ape},
+          {"bias", s.bias},
+          {"spearman", s.spearman},
+          {"within_10_percent", s.within_10_percent},
+          {"inside_interval", s.inside_interval}};
 }
 
 }  // namespace
@@ -74,13 +79,16 @@ std::string comparison_text(const Comparison& comparison, bool rows, const Calib
 
 std::string comparison_json(const Comparison& comparison, const Calibration* calibration) {
   Json document = {{"rows", Json::array()}, {"summary", Json::object()}, {"refused", Json::array()}};
-  for (const ComparisonRow& row : comparison.rows)
-    document["rows"].push_back({{"id", row.id},
-                                {"quantity", row.quantity},
-                                {"predicted", row.predicted},
-                                {"measured", row.measured},
-                                {"error", error_of(row)},
-                                {"groups", row.groups}});
+  for (const ComparisonRow& row : comparison.rows) {
+    Json entry = {
+        {"id", row.id},           {"quantity", row.quantity}, {"predicted", row.predicted}, {"measured", row.measured},
+        {"error", error_of(row)}, {"groups", row.groups}};
+    if (row.high > 0) {
+      entry["predicted_p10"] = row.low;
+      entry["predicted_p90"] = row.high;
+    }
+    document["rows"].push_back(std::move(entry));
+  }
   for (const auto& [quantity, summary] : summarise_by_quantity(comparison.rows)) {
     Json all = summary_json(summary.all);
     all["groups"] = Json::object();

@@ -41,7 +41,7 @@ std::string found_text(const Problem& problem, const SearchResult& result) {
   const PlanReport& best = result.plans.front();
   std::string text = describe(problem) + "\n";
   text += fmt::format("Best of {}: {}. A step takes {}, {:.0f} tokens/s/GPU, MFU {:.1f} %; {} of {} are used.\n\n",
-                      result.considered, to_text(best.plan), step_text(best.step), best.tokens_per_second_per_gpu,
+                      result.considered, to_text(best.plan), step_and_interval(best), best.tokens_per_second_per_gpu,
                       100 * best.mfu, to_text(best.peak_memory), to_text(best.memory_limit));
   text += ranking(result) + "\n" + time_table(best) + "\nMemory of plan 1, GiB:\n" + memory_table(best) + "\n";
   text += counts(result);

@@ -21,6 +21,15 @@ std::string step_text(Seconds step) {
   return fmt::format("{:.2f} ms", step / milliseconds);
 }
 
+std::string step_and_interval(const PlanReport& report) {
+  const Seconds low = report.interval.low, high = report.interval.high;
+  if (low == high) return step_text(report.step);
+  const bool long_step = report.step >= 1 * seconds;
+  const Seconds unit = long_step ? 1 * seconds : milliseconds;
+  return fmt::format("{} ({:.3g} to {:.3g} {})", step_text(report.step), low / unit, high / unit,
+                     long_step ? "s" : "ms");
+}
+
 std::string describe(const Problem& p) {
   const ParameterCount parameters = count_parameters(p.model);
   return fmt::format("{} ({:.2f} B parameters) on {} {}, batch {} x {} tokens, {}", p.model.name,
@@ -33,14 +42,16 @@ std::string ranking(const SearchResult& result) {
   TextTable table{{"#", "plan", "step", "tokens/s/GPU", "MFU", "peak memory", "headroom"},
                   {},
                   {true, false, true, true, true, true, true}};
+  bool any_near = false;
   for (std::size_t i = 0; i < result.plans.size(); ++i) {
     const PlanReport& r = result.plans[i];
-    table.rows.push_back({fmt::format("{}", i + 1), to_text(r.plan), step_text(r.step),
+    any_near = any_near || r.near_best;
+    table.rows.push_back({fmt::format("{}{}", r.near_best ? "~" : "", i + 1), to_text(r.plan), step_text(r.step),
                           fmt::format("{:.0f}", r.tokens_per_second_per_gpu), percent(r.mfu),
                           gibibytes(r.peak_memory.base()) + " GiB",
                           gibibytes((r.memory_limit - r.peak_memory).base()) + " GiB"});
   }
-  return to_text(table);
+  return to_text(table) + (any_near ? "~ within the noise: a run may well show it level with plan 1, or ahead\n" : "");
 }
 
 std::string refusal_text(const PlanReport& report) {

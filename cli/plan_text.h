@@ -30,4 +30,7 @@ std::string refusal_text(const PlanReport& report);
 /// Seconds to the precision that people compare plans with: "12.345 s".
 std::string step_text(Seconds step);
 
+/// The same with its error bar: "12.345 s (11.9 to 13.6 s)", in which four measured runs in five are expected to lie.
+std::string step_and_interval(const PlanReport& report);
+
 }  // namespace foretrain::cli

@@ -49,7 +49,7 @@ int simulate(const SimulateOptions& options) {
     if (report.rejection) text += refusal_text(report);
     if (simulated) {
       text += fmt::format("A step takes {}: {:.0f} tokens/s/GPU, {:.1f} model TFLOP/s/GPU, MFU {:.1f} %.\n\n{}\n",
-                          step_text(report.step), report.tokens_per_second_per_gpu, report.model_tflops_per_gpu,
+                          step_and_interval(report), report.tokens_per_second_per_gpu, report.model_tflops_per_gpu,
                           100 * report.mfu, time_table(report));
     }
     if (!report.stages.empty()) text += "Memory, GiB:\n" + memory_table(report);

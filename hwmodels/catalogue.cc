@@ -34,6 +34,7 @@ Catalogue Catalogue::load() {
   for (const GpuSpec& gpu : gpus.gpus) find_name(nodes.names, gpu.usual_node, "node", "usual_node of " + gpu.name);
   const std::vector<EfficiencySpec> measured = read_efficiencies(read("efficiency.json"));
   for (const GpuSpec& gpu : gpus.gpus) catalogue.efficiencies_.push_back(efficiency_of(gpu, measured, gpus.gpus));
+  catalogue.residuals_ = std::make_shared<const ResidualSpec>(read_residuals(read("residuals.json")));
   catalogue.gpus_ = std::move(gpus.gpus);
   catalogue.gpu_names_ = std::move(gpus.names);
   catalogue.nodes_ = std::move(nodes.nodes);

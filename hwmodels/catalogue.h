@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "hwmodels/cluster.h"
 #include "hwmodels/efficiency.h"
 #include "hwmodels/gpu.h"
+#include "hwmodels/residuals.h"
 
 namespace foretrain {
 
@@ -28,6 +30,8 @@ class Catalogue {
   [[nodiscard]] const GpuSpec& gpu(std::string_view name, const std::string& where) const;
   /// Of that GPU of the catalogue, or of the measured GPU nearest in architecture; `source` says which.
   [[nodiscard]] const EfficiencySpec& efficiency(const GpuSpec& gpu) const;
+  /// How far predictions have been from measurements.
+  [[nodiscard]] const std::shared_ptr<const ResidualSpec>& residuals() const { return residuals_; }
   /// A named node with its GPU: the cluster of one such node.
   [[nodiscard]] ClusterSpec node(std::string_view name, const std::string& where) const;
 
@@ -61,6 +65,7 @@ class Catalogue {
   std::array<NetworkDefaults, kNetworkKindNames.size()> networks_;
   std::vector<ClusterSpec> nodes_, clusters_;
   std::vector<EfficiencySpec> efficiencies_;  // one for each GPU, in the order of gpus_
+  std::shared_ptr<const ResidualSpec> residuals_;
   NameIndex gpu_names_, node_names_;
 };
 

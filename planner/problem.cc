@@ -80,6 +80,7 @@ Problem load_shared(const SpecNode& node, const Catalogue& catalogue) {
   problem.model = load_model(node.required("model"), folder_of(node));
   problem.cluster = catalogue.cluster(node.required("cluster"));
   problem.efficiency = catalogue.efficiency(problem.cluster.gpu);
+  problem.residuals = catalogue.residuals();
   const SpecNode training = node.required("training");
   problem.training = read_training(training);
   if (const auto software = node.optional("software")) problem.software = read_software(*software);

@@ -12,6 +12,7 @@
 #include "hwmodels/catalogue.h"
 #include "hwmodels/cluster.h"
 #include "hwmodels/efficiency.h"
+#include "hwmodels/residuals.h"
 #include "planner/job.h"
 #include "planner/model.h"
 #include "planner/plan.h"
@@ -39,6 +40,7 @@ struct Problem {
   EfficiencySpec efficiency;  ///< of cluster.gpu
   /// What measurements on real GPUs correct; null: the catalogue alone. Set after loading: no part of a job.
   std::shared_ptr<const Calibration> calibration;
+  std::shared_ptr<const ResidualSpec> residuals;  ///< what error bars are made of; null: none are given
   Training training;
   Software software;
   SearchSpec search;

@@ -71,6 +71,7 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
   r.step = to_seconds(d.timeline.makespan);
   fill_time(r, step, d.timeline);
   fill_rates(r, problem);
+  r.interval = step_interval(problem, r.time, r.step);
   d.graph = std::move(step.graph);
   return d;
 }

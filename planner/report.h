@@ -13,6 +13,7 @@
 #include "planner/plan.h"
 #include "planner/problem.h"
 #include "planner/rejection.h"
+#include "planner/uncertainty.h"
 #include "sim/task_graph.h"
 #include "sim/timeline.h"
 
@@ -28,6 +29,8 @@ struct PlanReport {
   Plan plan;
   std::optional<Rejection> rejection;  ///< set when it cannot work; then only memory may be filled
   Seconds step;
+  bool near_best = false;  ///< in a search: a run may well show it level with the best plan, or ahead
+  StepInterval interval;   ///< where a measured step is expected, 10th to 90th percentile
   double tokens_per_second_per_gpu = 0;
   double model_tflops_per_gpu = 0;  ///< causal convention, no recomputation
   double mfu = 0;

@@ -89,6 +89,10 @@ class Search {
     judge_all();
     simulate_best();
     for (const Candidate& c : best_) result_.plans.push_back(evaluate(problem_, space_.unpack(c.plan)));
+    if (problem_.residuals != nullptr)
+      for (PlanReport& report : result_.plans)
+        report.near_best = &report != &result_.plans.front() &&
+                           within_noise(*problem_.residuals, report.step, result_.plans.front().step);
     return std::move(result_);
   }
 

@@ -1,8 +1,10 @@
-/// Holds the arrows between folders: cli -> validate -> planner -> sim -> hwmodels -> base, in includes and in CMake.
+/// Holds the arrows between folders: cli -> validate -> planner -> sim -> hwmodels -> base, in includes and in CMake;
+/// and that no two types share a name.
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <span>
 #include <sstream>
@@ -82,6 +84,27 @@ std::vector<std::string> cmake_violations(const std::string& folder, const std::
   return violations;
 }
 
+/// The types that a file defines outside classes and unnamed namespaces, with their namespaces:
+/// "foretrain::sim::Timeline".
+std::vector<std::string> defined_types(const std::string& text) {
+  static const std::regex opening(R"(^(?:inline )?namespace(?: ([\w:]+))? \{)");
+  static const std::regex type(R"(^(?:struct|class|enum class) (?:alignas\(\w+\) )?(\w+)(?!\w|::)[^;]*\{)");
+  std::vector<std::string> scopes, types;
+  for (const std::string& line : lines_of(text)) {
+    std::smatch match;
+    if (std::regex_search(line, match, opening)) {
+      scopes.push_back(match[1].matched ? match[1].str() + "::" : "");
+    } else if (line.starts_with("}  // namespace") && !scopes.empty()) {
+      scopes.pop_back();
+    } else if (std::regex_search(line, match, type) && std::find(scopes.begin(), scopes.end(), "") == scopes.end()) {
+      std::string name;
+      for (const std::string& scope : scopes) name += scope;
+      types.push_back(name + match[1].str());
+    }
+  }
+  return types;
+}
+
 std::string text_of(const std::filesystem::path& path) {
   std::ifstream file(path);
   REQUIRE(file.good());
@@ -124,6 +147,28 @@ TEST_CASE("No folder's target links one above it") {
     const std::string folder(top_folder(path));
     for (const std::string& violation : cmake_violations(folder, text_of(path))) FAIL_CHECK(violation);
   }
+}
+
+/// Two types of one name are linked as one, and no compiler says so.
+TEST_CASE("No two files define a type of the same name, unless only one of them can be linked") {
+  std::map<std::string, std::string> files;
+  for (const std::string& path : files_ending({".h", ".cuh", ".cc", ".cu"})) {
+    for (const std::string& type : defined_types(text_of(path))) {
+      const auto [known, is_new] = files.emplace(type, path);
+      const std::string clash = type + " is defined in " + known->second + " and in " + path;
+      if (!is_new) FAIL_CHECK(clash);
+    }
+  }
+  CHECK(files.count("foretrain::SpecNode") == 1);
+  CHECK(files.count("foretrain::sim::Timeline") == 1);
+}
+
+TEST_CASE("Types are found where they are defined, and unnamed namespaces and declarations are passed over") {
+  const std::string text =
+      "namespace a::b {\nnamespace {\nstruct Own {\n};\n}  // namespace\nclass Declared;\n"
+      "struct Plain { int x; };\nenum class Kind : int { one };\nclass Derived final : public Plain {\n};\n}  // "
+      "namespace a::b\n";
+  CHECK(defined_types(text) == std::vector<std::string>{"a::b::Plain", "a::b::Kind", "a::b::Derived"});
 }
 
 TEST_CASE("Each kind of wrong include is caught, and right ones are not") {

@@ -58,7 +58,9 @@ Comparison compare_row(const RunRow& row) {
   }
   if (report.rejection) return refuse(reason_of(report));
   Comparison result;
-  if (row.step) result.rows.push_back({row.id, "step_seconds", groups_of(row), report.step.base(), row.step->base()});
+  if (row.step)
+    result.rows.push_back({row.id, "step_seconds", groups_of(row), report.step.base(), row.step->base(),
+                           report.interval.low.base(), report.interval.high.base()});
   if (row.peak_memory) {
     const Bytes predicted = measured_memory(report, row.memory);
     result.rows.push_back({row.id, "peak_memory_bytes", groups_of(row), predicted.base(), row.peak_memory->base()});

@@ -52,13 +52,18 @@ ErrorSummary summarise(const std::vector<ComparisonRow>& rows) {
   ErrorSummary s;
   if (rows.empty()) return s;
   std::vector<double> ape, predicted, measured;
+  double barred = 0, inside = 0;
   for (const ComparisonRow& row : rows) {
     const double error = error_of(row);
     s.bias += error;
     ape.push_back(std::abs(error));
     predicted.push_back(row.predicted);
     measured.push_back(row.measured);
+    if (row.high <= 0) continue;
+    barred += 1;
+    if (row.low <= row.measured && row.measured <= row.high) inside += 1;
   }
+  if (barred > 0) s.inside_interval = inside / barred;
   const double n = static_cast<double>(rows.size());
   std::sort(ape.begin(), ape.end());
   s.count = static_cast<std::int64_t>(rows.size());

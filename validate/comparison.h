@@ -17,7 +17,8 @@ struct ComparisonRow {
   std::string quantity;
   std::vector<std::string> groups;  ///< labels such as "gpu:h100-sxm5-80gb", by which rows are summed up as well
   double predicted = 0;
-  double measured = 0;  ///< > 0
+  double measured = 0;       ///< > 0
+  double low = 0, high = 0;  ///< 10th and 90th percentile of what is expected; both 0: no error bar
 };
 
 /// A row that could not be predicted, and why.
@@ -46,6 +47,7 @@ struct ErrorSummary {
   double spearman =
       0;  ///< rank correlation of predicted and measured, ties averaged; 0 below two rows or without spread
   double within_10_percent = 0;  ///< share of rows with APE <= 0.1
+  double inside_interval = 0;    ///< share of rows with an error bar whose measured value lies in it; 0 for none
 };
 ErrorSummary summarise(const std::vector<ComparisonRow>& rows);
 
