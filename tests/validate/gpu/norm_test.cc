@@ -58,6 +58,22 @@ TEST_CASE("RMSNorm and LayerNorm forward, with their statistics") {
   }
 }
 
+TEST_CASE("Norms write 8 bits where a product in 8 bits follows") {
+  const std::int64_t rows = 37, cols = 512;
+  for (const Storage storage : {Storage::bf16, Storage::fp16}) {
+    const Values x = random_in(storage, rows * cols, 1), weight = random_in(storage, cols, 2);
+    const Tensor device_x(x, storage), device_weight(weight, storage), y(rows * cols, Storage::e4m3);
+    Norm norm{.x = device_x.pointer(), .weight = device_weight.pointer(), .y = y.pointer()};
+    norm.rows = rows;
+    norm.cols = cols;
+    norm.storage = storage;
+    norm.narrow_y = true;
+    require_success(norm_forward(norm, nullptr));
+    const reference::NormShape shape{.norm = reference::Norm::rms, .rows = rows, .cols = cols, .epsilon = 1e-5F};
+    check_close(y.values(), reference::norm(shape, x, weight, View()).y, Storage::e4m3, 56, 8);
+  }
+}
+
 TEST_CASE("RMSNorm and LayerNorm backward: dx, and weight gradients set or added") {
   for (const Storage storage : kStorages) {
     for (const Shape& size : norm_shapes(storage)) {

@@ -199,12 +199,14 @@ TEST_CASE("A peer that never arrives ends the run with one line") {
   const std::string meeting = "FORETRAIN_RENDEZVOUS=" + folder.file("id") + " WORLD_SIZE=2 ";
   const Ran second = run("RANK=1 " + meeting + kProgram + " --collectives --time-limit 1");
   CHECK(second.status == 3);
-  CHECK(second.last_line() == "foretrain-gpu: " + folder.file("id") + ": the first process did not arrive within 1 s");
+  CHECK(second.last_line() ==
+        "foretrain-gpu: " + folder.file("id") + ".collectives: the first process did not arrive within 1 s");
   const Ran first = run("RANK=0 " + meeting + kProgram + " --collectives --time-limit 1");
   CHECK(first.status == 3);
   CHECK(first.last_line() ==
         "foretrain-gpu: the meeting of 2 NCCL ranks did not end within 1 s; a GPU or a peer hangs, the samples so far "
         "are kept");
+  CHECK_FALSE(std::filesystem::exists(folder.file("id.collectives")));  // a later run would take it for its own
 }
 
 #ifdef FORETRAIN_PROGRAM

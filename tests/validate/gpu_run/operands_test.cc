@@ -95,6 +95,28 @@ TEST_CASE("Gradients of 16 bits are read, cleared and widened as such, although 
   CHECK(with_bytes(MemoryOp::zero, 0, 2)[Region::results] == 2 * count);
 }
 
+TEST_CASE("What 8-bit products add moves what the graph says: casts, two layouts, maxima first, norms that cast") {
+  const std::int64_t rows = 4096, cols = 1024, count = rows * cols;
+  struct Case {
+    double read, written;  // bytes an element: the recipes of docs/models/quantisation.md
+    std::int64_t from, to;
+  };
+  for (const Case& c : {Case{2, 1, 2, 1}, Case{2, 2, 2, 2}, Case{1, 1, 1, 1}, Case{4, 1, 2, 1}, Case{4, 2, 2, 2},
+                        Case{2, 2.0625, 2, 2}, Case{6, 1.125, 2, 1}}) {
+    CAPTURE(c.read);
+    CAPTURE(c.written);
+    MemoryKernel k = memory_kernel(MemoryOp::cast, false, rows, cols, DType::bf16);
+    k.read = c.read * static_cast<double>(count) * bytes;
+    k.written = c.written * static_cast<double>(count) * bytes;
+    const Needs n = needs_of(bind_memory_work(k, kContext));
+    CHECK(numbers(n) == c.from * count);  // read once, twice or three times
+    CHECK(n[Region::results] == c.to * count);
+  }
+  MemoryKernel norm = memory_kernel(MemoryOp::rms_norm, false, rows, cols, DType::bf16);
+  norm.written *= 0.5;
+  CHECK(needs_of(bind_memory_work(norm, kContext))[Region::results] == count);
+}
+
 TEST_CASE("A ring's attention is its own causal part and a turn for each other rank, with the same FLOPs") {
   Attention a;
   a.seq_q = 4096;

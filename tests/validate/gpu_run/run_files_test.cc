@@ -176,6 +176,9 @@ TEST_CASE("The starter of the processes is recognised by its variables") {
   CHECK(srun.rank == 3);
   CHECK(srun.size == 4);
   CHECK(rendezvous_file("", srun) == "foretrain-rendezvous-77");
+  const LaunchWorld step =
+      world_of({{"SLURM_PROCID", "3"}, {"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_JOB_ID", "77"}, {"SLURM_STEP_ID", "2"}});
+  CHECK(rendezvous_file("", step) == "foretrain-rendezvous-77.2");
   CHECK(rendezvous_file("here", srun) == "here");
   CHECK(world_of({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "16"}}).size == 1);  // a batch script, not srun
   CHECK(world_of({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}}).started_by == "OMPI_COMM_WORLD_RANK");

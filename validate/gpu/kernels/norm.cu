@@ -36,7 +36,6 @@ __global__ void __launch_bounds__(1024) norm_kernel(Norm a, bool keep) {
   }
   if (!inside) return;
   const float inverse = rsqrtf(square + a.epsilon);
-  T* y = static_cast<T*>(a.y) + row * a.cols;
 #pragma unroll 4
   for (int v = static_cast<int>(threadIdx.x); v < x.row.vectors; v += static_cast<int>(blockDim.x)) {
     float values[kWidth], factor[kWidth], shift[kWidth] = {};
@@ -44,7 +43,11 @@ __global__ void __launch_bounds__(1024) norm_kernel(Norm a, bool keep) {
     load_floats(static_cast<const T*>(a.weight), v * kWidth, factor);
     if (kLayer && a.bias != nullptr) load_floats(static_cast<const T*>(a.bias), v * kWidth, shift);
     for (int i = 0; i < kWidth; ++i) values[i] = (values[i] - mean) * inverse * factor[i] + shift[i];
-    store_floats(y, v * kWidth, values);
+    if (a.narrow_y) {
+      store_floats(static_cast<E4m3*>(a.y) + row * a.cols, v * kWidth, values);
+    } else {
+      store_floats(static_cast<T*>(a.y) + row * a.cols, v * kWidth, values);
+    }
   }
   if (threadIdx.x == 0) {
     if (kLayer && a.mean != nullptr) a.mean[row] = mean;

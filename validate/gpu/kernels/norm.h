@@ -19,6 +19,7 @@ struct Norm {
   std::int64_t rows = 0, cols = 0;
   float epsilon = 1e-5F;
   Storage storage = Storage::bf16;
+  bool narrow_y = false;  ///< y in e4m3, for a product in 8 bits
 };
 cudaError_t norm_forward(const Norm& arguments, cudaStream_t stream);
 

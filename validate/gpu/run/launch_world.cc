@@ -61,6 +61,9 @@ LaunchWorld launch_world(const Environment& environment) {
     if (const char* local = environment(l.local_size)) world.local_size = whole(l.local_size, local, 1);
     if (const char* job = environment(l.job)) world.job = job;
     world.started_by = l.rank;
+    if (const char* step = environment("SLURM_STEP_ID"); step != nullptr && world.started_by == "SLURM_PROCID") {
+      world.job += std::string(".") + step;  // steps of a job may run side by side
+    }
     return world;
   }
   return world;

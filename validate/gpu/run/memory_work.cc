@@ -25,7 +25,8 @@ Bind norm(const WorkShape& s, NormKind kind) {
       n.x = s.in(o, s.count);
       n.weight = s.in(o, s.cols);
       if (kind == NormKind::layer) n.bias = s.in(o, s.cols);
-      n.y = s.out(o, s.count);
+      n.narrow_y = s.work.written.base() < 1.5 * static_cast<double>(s.count);
+      n.y = n.narrow_y ? o.write(s.count) : s.out(o, s.count);
       if (kind == NormKind::layer) n.mean = row_numbers(o, s.rows);
       n.inverse_deviation = row_numbers(o, s.rows);
       return [n](cudaStream_t stream) { return norm_forward(n, stream); };
@@ -175,12 +176,34 @@ Bind rotated(const WorkShape& s) {
   };
 }
 
+/// Between number formats, as many bytes as the graph says: numbers that are read several times (for their maximum
+/// first) are read by a sum each time; results as wide as what is read (two narrow layouts of a tensor, a transposed
+/// one) are a copy; what is left, scales, too.
 Bind converted(const WorkShape& s) {
+  const double elements = static_cast<double>(s.count);
+  const bool several = s.work.read.base() > elements * static_cast<double>(s.width);  // times, of 16 bits
+  const Storage from = s.work.backward ? Storage::fp32 : several ? s.storage : stored(s, s.work.read);
+  const Storage to = stored(s, s.work.written);
+  const auto passes = static_cast<int>(s.work.read.base() / elements / static_cast<double>(bytes_of(from)) + 0.5);
+  const std::int64_t read = s.count * bytes_of(from), written = s.count * bytes_of(to);
+  const std::int64_t rest = rest_beyond(s.work, static_cast<double>(read * std::max(1, passes) + written));
   return [=](Operands& o) -> Launch {
-    Cast k{.count = s.count, .from = stored(s, s.work.read), .to = stored(s, s.work.written)};
-    k.x = o.read(k.from, s.count);
-    k.y = o.write(s.count * bytes_of(k.to));
-    return [k](cudaStream_t stream) { return cast(k, stream); };
+    const void* x = o.read(from, s.count);
+    void* y = o.write(written);
+    const SumOfSquares look{.x = x,
+                            .sum = row_numbers(o, 1),
+                            .workspace = row_numbers(o, kSumOfSquaresWorkspace),
+                            .count = s.count,
+                            .storage = from};
+    const Launch also = copies(x, y, std::min(read, written), rest);
+    return [=](cudaStream_t stream) {
+      for (int pass = 1; pass < passes; ++pass) {
+        if (const cudaError_t e = sum_of_squares(look, stream); e != cudaSuccess) return e;
+      }
+      const cudaError_t e = read == written ? copy({x, y, read}, stream)
+                                            : cast({.x = x, .y = y, .count = s.count, .from = from, .to = to}, stream);
+      return e == cudaSuccess ? also(stream) : e;
+    };
   };
 }
 

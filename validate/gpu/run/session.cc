@@ -32,7 +32,13 @@ struct Ranks {
   std::int32_t gpus = 1;    ///< of all ranks together
   std::int32_t per_node = 0;
   ncclUniqueId id{};
+  std::string meeting;  ///< file that the others find the id in, of the process that wrote it
 };
+
+/// So that a later run does not find this one's id.
+void end_meeting(const Ranks& ranks) {
+  if (!ranks.meeting.empty()) std::remove(ranks.meeting.c_str());
+}
 
 /// How many ranks the mode wants of a process that has `devices` GPUs for itself.
 std::int32_t wanted_ranks(const Options& o, const StepFile* file, std::int32_t devices) {
@@ -70,8 +76,11 @@ Ranks find_ranks(const Options& o, const StepFile* file, std::int32_t devices) {
     FORETRAIN_NCCL_CHECK(ncclGetUniqueId(&ranks.id));
     return ranks;
   }
-  const std::string meeting = rendezvous_file(o.rendezvous, world);
+  // Each mode meets anew.
+  const std::string meeting =
+      rendezvous_file(o.rendezvous, world) + "." + std::string(kModeNames[static_cast<std::size_t>(o.mode)]);
   if (world.rank == 0) {
+    ranks.meeting = meeting;
     FORETRAIN_NCCL_CHECK(ncclGetUniqueId(&ranks.id));
     publish(meeting, {ranks.id.internal, sizeof ranks.id.internal});
   } else {
@@ -113,7 +122,10 @@ Outcome run_rank(const Options& options, const StepFile* file, const Ranks& rank
                  const std::function<void(const std::string&)>& say) {
   try {
     FORETRAIN_CUDA_CHECK(cudaSetDevice(ranks.device + here));
-    Watchdog dog;
+    Watchdog dog([&ranks](const std::string& line) {
+      end_meeting(ranks);
+      Watchdog::end_process(line);
+    });
     const auto limit = std::chrono::duration<double>(options.time_limit_seconds);
     RunContext context{.options = options,
                        .file = file,
@@ -133,10 +145,13 @@ Outcome run_rank(const Options& options, const StepFile* file, const Ranks& rank
                                          std::min(120.0, options.time_limit_seconds));
       context.nccl = nccl.get();
     }
+    end_meeting(ranks);  // all have come, and so have read it
     return run_mode(context);
   } catch (const SpecError& e) {
+    end_meeting(ranks);
     return {2, one_line(e.what())};
   } catch (const std::exception& e) {
+    end_meeting(ranks);
     return {3, one_line(e.what())};
   }
 }

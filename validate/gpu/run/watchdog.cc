@@ -11,13 +11,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-[[noreturn]] void end_process(const std::string& line) {
+}  // namespace
+
+void Watchdog::end_process(const std::string& line) {
   std::fprintf(stderr, "foretrain-gpu: %s\n", line.c_str());
   std::fflush(nullptr);
   _exit(3);  // no destructors: they would wait for the GPU
 }
-
-}  // namespace
 
 Watchdog::Watchdog(Bite bite) : bite_(bite ? std::move(bite) : Bite(end_process)), thread_([this] { run(); }) {}
 
