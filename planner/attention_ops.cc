@@ -55,7 +55,6 @@ void OpBuilder::attention_forward() {
   }
   const std::int64_t s = shape_.sequence_length;
   const std::int64_t rows = shape_.micro_batch * heads_;
-  if (framework_.attention_transposes) transposes(3);
   push(Gemm{.batch = rows,
             .m = s,
             .n = s,
@@ -71,6 +70,7 @@ void OpBuilder::attention_forward() {
             .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_,
             .output = dtype_,
             .layout = GemmLayout::nn});
+  // Queries, keys and values are read where the projection left them; the context is put back in order of tokens.
   if (framework_.attention_transposes) transposes(1);
 }
 
@@ -87,7 +87,6 @@ void OpBuilder::attention_backward() {
   const Gemm scores{
       .batch = rows, .m = s, .n = s, .k = d, .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_, .output = dtype_};
   Gemm values{.batch = rows, .m = s, .n = d, .k = s, .dtype = dtype_ == DType::fp32 ? gemm_ : dtype_, .output = dtype_};
-  if (framework_.attention_transposes) transposes(1);
   push(scores);  // dP = dO V^T
   values.layout = GemmLayout::nt;
   push(values);  // dV = P^T dO
@@ -96,8 +95,8 @@ void OpBuilder::attention_backward() {
   values.layout = GemmLayout::nn;
   push(values);  // dQ = dS K
   values.layout = GemmLayout::nt;
-  push(values);  // dK = dS^T Q
-  if (framework_.attention_transposes) transposes(3);
+  push(values);                                        // dK = dS^T Q
+  if (framework_.attention_transposes) transposes(3);  // dQ, dK and dV become one tensor
 }
 
 void OpBuilder::softmax(bool backward, std::int64_t rows, std::int64_t cols) {

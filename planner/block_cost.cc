@@ -142,18 +142,29 @@ void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const Cluste
 }  // namespace
 
 std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                                  const FrameworkSpec& framework) {
+                                  const FrameworkSpec& framework, bool backward) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
   for (const Op& op : ops)
     times.push_back(to_picoseconds(min(op_time(op, shape, problem, framework), kLongestOperation)));
   share_sms(ops, shape, problem.cluster, times);
+  if (framework.launch_blocking && !problem.software.cuda_graphs) {
+    const Picoseconds launch = to_picoseconds(backward ? framework.backward_launch : framework.forward_launch);
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (!std::holds_alternative<Join>(ops[i].work)) times[i] += launch;
+    }
+  }
   return times;
+}
+
+Seconds launch_ahead(const Problem& problem, const FrameworkSpec& framework, bool backward) {
+  if (problem.software.cuda_graphs || framework.launch_blocking) return {};
+  return backward ? framework.backward_launch : framework.forward_launch;
 }
 
 BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
                      const FrameworkSpec& framework, bool backward) {
-  const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework);
+  const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework, backward);
   BlockCost cost;
   {
     const BlockGraph b = lower_block(ops, times, {});
@@ -167,9 +178,7 @@ BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const 
     }
     cost.by_label[0] = cost.gpu - booked;
   }
-  const Seconds launch = problem.software.cuda_graphs ? Seconds{}
-                         : backward                   ? framework.backward_launch
-                                                      : framework.forward_launch;
+  const Seconds launch = launch_ahead(problem, framework, backward);
   const BlockGraph b = lower_block(ops, times, to_picoseconds(launch));
   cost.alone = sim::simulate(b.graph, {.memory = false, .releases = false}).makespan;
   for (const Op& op : ops) {

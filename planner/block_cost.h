@@ -44,8 +44,12 @@ Kernel in_model_format(Kernel kernel, const GpuSpec& gpu, const Calibration* cal
 /// Tensor cores at the rate they sustain in a step; flash attention of the framework's generation.
 Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework);
 
-/// Times of all of `ops`; compute beside collectives is slowed by the SMs these hold (hwmodels/sm_share.h).
+/// Times of all of `ops`; compute beside collectives is slowed by the SMs these hold (hwmodels/sm_share.h). Where
+/// launches block, an operation's launch is part of its time.
 std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                                  const FrameworkSpec& framework);
+                                  const FrameworkSpec& framework, bool backward);
+
+/// Host time of a launch that runs ahead of the GPU: none with CUDA graphs and where launches block.
+Seconds launch_ahead(const Problem& problem, const FrameworkSpec& framework, bool backward);
 
 }  // namespace foretrain

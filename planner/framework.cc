@@ -45,10 +45,17 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   deepspeed_megatron.forward_launch = kMegatronDeepSpeedLaunch;
   deepspeed_megatron.backward_launch = kMegatronDeepSpeedLaunch;
   deepspeed_megatron.attention_transposes = true;
+  deepspeed_megatron.bias_kernels = true;
   deepspeed_megatron.fused_weight_gradient = false;
+  deepspeed_megatron.sums_gradients = true;  // torch's AccumulateGrad, or BF16_Optimizer's fp32 sum
   deepspeed_megatron.tensor_backward_overlap = false;
   deepspeed_megatron.overlap_param_gather = false;
   deepspeed_megatron.pipeline_synchronises = true;
+  // Activations are sent in parts (PartitionedTensor); backward the kept output is gathered beside the gradient.
+  // Source: microsoft/DeepSpeed deepspeed/runtime/pipe/engine.py (is_pipe_partitioned, _exec_backward_pass).
+  deepspeed_megatron.splits_pipeline_messages = true;
+  deepspeed_megatron.forward_gathers = 1;
+  deepspeed_megatron.backward_gathers = 2;
   rows[1] = deepspeed_megatron;
 
   // torchtitan: FSDP2, fp32 parameters sharded, bf16 gathered, fp32 reduce-scatter; one group a layer.
@@ -134,6 +141,7 @@ void sixteen_bit_gradients(FrameworkSpec& f) {
   f.gradient_bytes = 2;
   f.gradient_reduce_bytes = 2;
 }
+void launch_blocking(FrameworkSpec& f) { f.launch_blocking = true; }
 void fused_cross_entropy(FrameworkSpec& f) {
   f.fused_cross_entropy = true;
   f.cross_entropy_read = 4;
@@ -151,6 +159,11 @@ constexpr std::array kReleaseWords = {
     // NVIDIA-NeMo/Megatron-Bridge.
     ReleaseWord{"nemo", sixteen_bit_gradients},
     ReleaseWord{"nemo", fused_cross_entropy},
+    ReleaseWord{"cuda_launch_blocking=1", launch_blocking},
+    // BigScience's fork of 2022 hung without it on more than 20 nodes, so every run there set it. Source:
+    // bigscience-workshop/bigscience train/tr11-176B-ml/chronicles-prequel.md ("Hanging Issue"), tr11-176B-ml.slurm.
+    ReleaseWord{"megatron-deepspeed feb 2022, deepspeed pp", launch_blocking},
+    ReleaseWord{"megatron-deepspeed ds_ckpt_reshape", launch_blocking},
     ReleaseWord{"grad_sync_dtype bf16", sixteen_bit_gradients},
     ReleaseWord{"fused cross entropy", fused_cross_entropy},
 };
@@ -173,6 +186,13 @@ FrameworkSpec framework_spec(const Software& software, Precision precision) {
     // communication its own.
     spec.dropout = 0.1;
     spec.attention_transposes = true;
+    spec.bias_kernels = true;
+    spec.fused_weight_gradient = false;
+    spec.sums_gradients = true;  // DistributedDataParallel's hook: main_grad += grad
+    // --scatter-gather-tensors-in-pipeline, on by default. Source: megatron/p2p_communication.py (2021).
+    spec.splits_pipeline_messages = true;
+    spec.forward_gathers = 1;
+    spec.backward_gathers = 1;
     spec.overlap_param_gather = false;
     spec.pipeline_synchronises = true;
     spec.forward_launch = kMegatronDeepSpeedLaunch;

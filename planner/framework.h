@@ -34,19 +34,23 @@ struct FrameworkSpec {
   double cross_entropy_read = 22, cross_entropy_written = 16;  ///< bytes per logit, forward
   double cross_entropy_backward_read = 8, cross_entropy_backward_written = 6;
   bool fused_weight_gradient = true;  ///< weight gradient GEMMs add to fp32 main gradients
-  bool attention_transposes = false;  ///< copies around attention ([s,b,h] <-> [b,h,s,d])
+  bool sums_gradients = false;        ///< a kernel adds each micro-batch's gradients to those of the ones before
+  bool attention_transposes = false;  ///< unfused attention copies its context forward and joins dQ, dK, dV backward
+  bool bias_kernels = false;          ///< QKV's bias is added, and every bias gradient summed, by kernels of their own
   int flash_generation = 3;           ///< which FlashAttention its attention kernels match: 1, 2, or the GPU's best (3)
   SelectiveKind selective = SelectiveKind::attention_core;
   // Host.
-  Seconds forward_launch;   ///< host time per kernel launched from Python-driven forward code
-  Seconds backward_launch;  ///< host time per kernel launched by the autograd engine
-  Seconds step_overhead;    ///< host time per step outside the passes: data loader, logging, clipping, scheduler
+  Seconds forward_launch;        ///< host time per kernel launched from Python-driven forward code
+  Seconds backward_launch;       ///< host time per kernel launched by the autograd engine
+  Seconds step_overhead;         ///< host time per step outside the passes: data loader, logging, clipping, scheduler
+  bool launch_blocking = false;  ///< CUDA_LAUNCH_BLOCKING=1: the host waits for each kernel it has launched
   bool pipeline_synchronises = false;  ///< the host waits for the device after each pipeline exchange
   // Communication.
   bool tensor_backward_overlap = true;  ///< input-gradient all-reduce (or scatter) runs beside the weight-gradient GEMM
   bool overlap_param_gather = true;     ///< ZeRO-1 gathers parameters beside the next forward pass
-  bool splits_pipeline_messages =
-      false;                        ///< pipeline messages are split over the tensor group (needs scatter-gather or SP)
+  /// Pipeline messages are split over the tensor group; who receives one gathers it, so often a pass each way.
+  bool splits_pipeline_messages = false;
+  int forward_gathers = 0, backward_gathers = 0;
   double bucket_parameters = 40e6;  ///< parameters in one gradient bucket, at least
   // Bytes per parameter of the model on a GPU, before sharding.
   double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;

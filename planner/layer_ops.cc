@@ -27,6 +27,7 @@ void OpBuilder::label(TimeLabel l) { label_ = l; }
 void OpBuilder::layer_forward() {
   norm_of_linear();
   column_forward(model_.hidden, qkv_width());
+  if (model_.qkv_bias && framework_.bias_kernels) memory(MemoryOp::scale, false, tokens_, qkv_width());  // adds it
   if (model_.position == PositionKind::rope) rope(false);
   attention_forward();
   row_forward(heads_ * model_.head_dim, model_.hidden);
@@ -63,6 +64,7 @@ void OpBuilder::layer_backward() {
   residual(model_.mlp_bias, true);
   row_backward(ffn_, model_.hidden);
   activation(true);
+  if (model_.mlp_bias) bias_gradient(tokens_, fc1_width());
   column_backward(model_.hidden, fc1_width(), !model_.parallel_block);
   if (!model_.parallel_block) norm(norm_tokens_, true);
   residual(model_.attention_out_bias, true);
@@ -75,6 +77,7 @@ void OpBuilder::layer_backward() {
   }
   attention_backward();
   if (model_.position == PositionKind::rope) rope(true);
+  if (model_.qkv_bias) bias_gradient(tokens_, qkv_width());
   column_backward(model_.hidden, qkv_width(), true);
   norm(norm_tokens_, true);
 }
@@ -185,6 +188,7 @@ void OpBuilder::rope(bool backward) {
 void OpBuilder::residual(bool bias, bool backward) {
   if (backward) {  // the sum passes its gradient through; the dropout mask and the bias need a pass
     if (dropout_) memory(MemoryOp::dropout, true, norm_tokens_, model_.hidden);
+    if (bias) bias_gradient(norm_tokens_, model_.hidden);
     memory(MemoryOp::add, false, norm_tokens_, model_.hidden);
     return;
   }
@@ -194,6 +198,10 @@ void OpBuilder::residual(bool bias, bool backward) {
   }
   if (dropout_) memory(MemoryOp::dropout, false, norm_tokens_, model_.hidden);
   memory(MemoryOp::add, false, norm_tokens_, model_.hidden);
+}
+
+void OpBuilder::bias_gradient(std::int64_t rows, std::int64_t cols) {
+  if (framework_.bias_kernels) memory(MemoryOp::grad_norm, false, rows, cols);  // reads all, writes one row
 }
 
 void OpBuilder::activation(bool backward) {

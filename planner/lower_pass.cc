@@ -136,9 +136,7 @@ Lowering::TaskId Lowering::add_block(const PassState& p, const BlockCost& block,
 /// A block, kernel by kernel.
 Lowering::TaskId Lowering::add_ops(const PassState& p, const BlockOps& block, std::int32_t part) {
   const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(p.stage)];
-  const Seconds launch = problem_.software.cuda_graphs ? Seconds{}
-                         : block.backward              ? costs_.framework.backward_launch
-                                                       : costs_.framework.forward_launch;
+  const Seconds launch = launch_ahead(problem_, costs_.framework, block.backward);
   const std::vector<double>& slowdowns =
       p.pass.kind == sim::PassKind::forward ? costs_.forward_slowdown : costs_.backward_slowdown;
   std::vector<Picoseconds> times = block.times;
@@ -181,12 +179,19 @@ std::vector<std::vector<const Lowering::BlockOps*>> Lowering::blocks_of(const Pa
   };
   const bool is_first = p.k == 0;
   const bool is_last = p.k + 1 == costs_.placement.layers.size();
+  const auto add_extra = [&](const std::vector<Op>& ops, bool leads) {
+    if (ops.empty()) return;
+    blocks.push_back(extra_ops_of(ops, !forward));
+    before += leads ? 1 : 0;
+  };
+  if (has_arrival(p.pass.kind, p.k)) add_extra(forward ? costs_.forward_arrival : costs_.backward_arrival, true);
   add_end(forward ? is_first : is_last, forward ? BlockKind::embedding_forward : BlockKind::head_backward, true);
   for (std::int32_t i = 0; i < layers; ++i) {
     blocks.push_back(&block_ops_of(forward ? BlockKind::layer_forward : BlockKind::layer_backward,
                                    plan_.recompute == Recompute::full && i >= recomputed));
   }
   add_end(forward ? is_last : is_first, forward ? BlockKind::head_forward : BlockKind::embedding_backward, false);
+  if (!forward) add_extra(costs_.gradient_sums[p.k], false);
 
   std::vector<std::vector<const BlockOps*>> dealt(static_cast<std::size_t>(parts));
   const std::int32_t count = static_cast<std::int32_t>(blocks.size());
@@ -205,11 +210,28 @@ const Lowering::BlockOps& Lowering::block_ops_of(BlockKind kind, bool keeps_acti
   }
   BlockShape shape = costs_.blocks->shape;
   if (keeps_activations) shape.recompute = Recompute::none;
-  BlockOps block;
-  block.ops = block_ops(kind, problem_.model, shape, problem_.software, problem_.training.precision, costs_.framework);
-  block.times = op_times(block.ops, shape, problem_, costs_.framework);
-  block.backward =
+  const bool backward =
       kind == BlockKind::layer_backward || kind == BlockKind::embedding_backward || kind == BlockKind::head_backward;
+  block_ops_.emplace_back(key, timed_ops(block_ops(kind, problem_.model, shape, problem_.software,
+                                                   problem_.training.precision, costs_.framework),
+                                         shape, backward));
+  return block_ops_.back().second;
+}
+
+const Lowering::BlockOps* Lowering::extra_ops_of(const std::vector<Op>& ops, bool backward) {
+  for (const auto& [known, block] : extra_ops_) {
+    if (known == &ops) return &block;
+  }
+  extra_ops_.emplace_back(&ops, timed_ops(ops, costs_.blocks->shape, backward));
+  return &extra_ops_.back().second;
+}
+
+/// Times of `ops`, and what they do in the step's list of work.
+Lowering::BlockOps Lowering::timed_ops(std::vector<Op> ops, const BlockShape& shape, bool backward) {
+  BlockOps block;
+  block.ops = std::move(ops);
+  block.times = op_times(block.ops, shape, problem_, costs_.framework, backward);
+  block.backward = backward;
   block.first_payload = static_cast<std::int32_t>(step_.work.size());
   for (const Op& op : block.ops) {
     if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
@@ -221,8 +243,7 @@ const Lowering::BlockOps& Lowering::block_ops_of(BlockKind kind, bool keeps_acti
       add_work(Kernel{MemoryKernel{}});  // a join: keeps payloads in step with operations, never referred to
     }
   }
-  block_ops_.emplace_back(key, std::move(block));
-  return block_ops_.back().second;
+  return block;
 }
 
 void Lowering::add_pass_memory(const PassState& p) {

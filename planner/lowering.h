@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,6 +84,8 @@ class Lowering {
   void add_pass_memory(const PassState& p);
   std::vector<std::vector<const BlockOps*>> blocks_of(const PassState& p, std::int32_t parts);
   const BlockOps& block_ops_of(BlockKind kind, bool keeps_activations);
+  const BlockOps* extra_ops_of(const std::vector<Op>& ops, bool backward);
+  BlockOps timed_ops(std::vector<Op> ops, const BlockShape& shape, bool backward);
 
   // lower_step_end.cc: reductions, norm, optimizer, gathers
   void finish_reductions(std::int32_t stage, TaskId last_pass);
@@ -104,6 +107,7 @@ class Lowering {
   std::vector<sim::LabelId> forward_labels_, backward_labels_;  // [virtual stage]
   std::vector<PassTasks> passes_;
   std::vector<std::pair<std::pair<BlockKind, bool>, BlockOps>> block_ops_;  // made when first asked for
+  std::deque<std::pair<const std::vector<Op>*, BlockOps>> extra_ops_;       // of PlanCosts, beside the blocks
   std::vector<BlockCost> parts_;                                            // of the pass being added
   std::vector<std::vector<const BlockOps*>> part_blocks_;                   // the same, kernel by kernel
   std::vector<TaskId> gathers_;         // ZeRO-1/2 parameters of the stage being added

@@ -47,6 +47,8 @@ class OpBuilder {
   void rope(bool backward);
   void residual(bool bias, bool backward);
   void activation(bool backward);
+  /// The sum of `rows` gradients [cols] where a kernel of its own makes it.
+  void bias_gradient(std::int64_t rows, std::int64_t cols);
   /// Before a column-parallel layer under sequence parallelism: [s/t, b, h] -> [s, b, h].
   void gather_sequence();
   /// After a row-parallel layer: sum over the tensor group.

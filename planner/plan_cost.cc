@@ -88,14 +88,49 @@ void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c)
   }
 }
 
-/// Activations [s/cp, b, h] in 16 bits; split over the tensor group under sequence parallelism.
+/// Activations [s/cp, b, h] in 16 bits.
+Bytes activation_message(const Problem& problem, const Plan& plan) {
+  return static_cast<double>(plan.micro_batch) * static_cast<double>(problem.training.sequence_length) / plan.context *
+         static_cast<double>(problem.model.hidden) * bytes_per_element(activation_dtype(problem.training.precision)) *
+         bytes;
+}
+
+/// Split over the tensor group under sequence parallelism, or where the framework does so.
 Message transfer_message(const Problem& problem, const Plan& plan, const FrameworkSpec& f) {
   if (plan.pipeline == 1) return {};
-  double size = static_cast<double>(plan.micro_batch) * static_cast<double>(problem.training.sequence_length) /
-                plan.context * static_cast<double>(problem.model.hidden) *
-                bytes_per_element(activation_dtype(problem.training.precision));
-  if (plan.sequence_parallel || f.splits_pipeline_messages) size /= plan.tensor;
-  return message(problem, CollectiveOp::send_recv, size, pipeline_pair(plan, problem.cluster));
+  const double parts = plan.sequence_parallel || f.splits_pipeline_messages ? plan.tensor : 1;
+  return message(problem, CollectiveOp::send_recv, activation_message(problem, plan) / bytes / parts,
+                 pipeline_pair(plan, problem.cluster));
+}
+
+/// Gathers of a received activation [s/cp, b, h], or of its gradient, over the tensor group that sent it in parts.
+std::vector<Op> arrival_gathers(const Problem& problem, const Plan& plan, const FrameworkSpec& f, int count) {
+  if (plan.pipeline == 1 || plan.tensor == 1 || plan.sequence_parallel || !f.splits_pipeline_messages) return {};
+  std::vector<Op> ops{{.work = Join{}, .joins = true}};  // in order with the kernels before, as NCCL's stream is
+  for (int i = 0; i < count; ++i)
+    ops.push_back({.work = CollectiveCall{.op = CollectiveOp::all_gather, .size = activation_message(problem, plan)},
+                   .label = TimeLabel::tensor_exposed});
+  return ops;
+}
+
+/// The kernel that adds a micro-batch's gradients of `parameters` to the sum of those before: it reads both and writes
+/// the sum. The first micro-batch of a step has none before it: each does its average share.
+std::vector<Op> gradient_sum(const Problem& problem, const Plan& plan, const PlanCosts& c, std::int64_t parameters) {
+  if (!c.framework.sums_gradients || plan.zero_stage >= 2 || c.micro_batches == 1) return {};
+  const DType dtype = activation_dtype(problem.training.precision);
+  const std::int64_t elements = parameters - parameters / c.micro_batches;
+  MemoryKernel k = memory_kernel(MemoryOp::add, false, 1, elements, dtype);
+  const double n = static_cast<double>(elements);
+  k.read = n * (bytes_per_element(dtype) + c.framework.gradient_bytes) * bytes;
+  k.written = n * c.framework.gradient_bytes * bytes;
+  return {{.work = k}};
+}
+
+/// Parameters of embedding and head on virtual stage `k` of `count`. A tied head beside its embedding shares its table.
+std::int64_t end_parameters(const Problem& problem, const RankParameters& p, std::size_t k, std::size_t count) {
+  const std::int64_t first = k == 0 ? p.embedding : 0;
+  if (k + 1 < count) return first;
+  return first + (problem.model.tied_embeddings && count == 1 ? p.final_norm : p.head);
 }
 
 TimedKernel timed(const Problem& problem, MemoryOp op, double elements, double read, double written) {
@@ -202,11 +237,17 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
   const std::size_t virtual_stages = c.placement.layers.size();
   c.forward.resize(virtual_stages);
   c.backward.resize(virtual_stages);
+  c.gradient_sums.resize(virtual_stages);
+  c.forward_arrival = arrival_gathers(problem, plan, framework, framework.forward_gathers);
+  c.backward_arrival = arrival_gathers(problem, plan, framework, framework.backward_gathers);
+  const BlockCost forward_arrival = block_cost(c.forward_arrival, b.shape, problem, framework, false);
+  const BlockCost backward_arrival = block_cost(c.backward_arrival, b.shape, problem, framework, true);
   for (std::size_t k = 0; k < virtual_stages; ++k) {
     const std::int64_t layers = c.placement.layers[k];
     if (k > 0 && k + 1 < virtual_stages && layers == c.placement.layers[k - 1] && k > 1) {
       c.forward[k] = c.forward[k - 1];
       c.backward[k] = c.backward[k - 1];
+      c.gradient_sums[k] = c.gradient_sums[k - 1];
       continue;
     }
     const std::int64_t recomputed = recomputed_layers(plan, layers);
@@ -222,8 +263,11 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
       forward = forward + b.head_forward;
       backward = b.head_backward + backward;
     }
-    c.forward[k] = forward;
-    c.backward[k] = backward;
+    c.gradient_sums[k] = gradient_sum(
+        problem, plan, c, layers * b.parameters.layer + end_parameters(problem, b.parameters, k, virtual_stages));
+    c.forward[k] = k > 0 ? forward_arrival + forward : forward;
+    c.backward[k] = (k + 1 < virtual_stages ? backward_arrival + backward : backward) +
+                    block_cost(c.gradient_sums[k], b.shape, problem, framework, true);
   }
 
   const std::size_t stages = static_cast<std::size_t>(plan.pipeline);
@@ -231,12 +275,10 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
   for (std::size_t s = 0; s < stages; ++s) {
     StageCost& stage = c.stages[s];
     for (std::size_t k = s; k < virtual_stages; k += stages) stage.layers += c.placement.layers[k];
-    const bool first = s == 0;
     const bool last = s + 1 == stages;
-    std::int64_t ends = 0;
-    if (first) ends += b.parameters.embedding;
-    // A tied head on the embedding's own stage shares its table.
-    if (last) ends += problem.model.tied_embeddings && first ? b.parameters.final_norm : b.parameters.head;
+    const std::int64_t ends =
+        (s == 0 ? end_parameters(problem, b.parameters, 0, virtual_stages) : 0) +
+        (last && virtual_stages > 1 ? end_parameters(problem, b.parameters, virtual_stages - 1, virtual_stages) : 0);
     stage.parameters = stage.layers * b.parameters.layer + ends;
     if (s > 1 && !last && stage.parameters == c.stages[s - 1].parameters) {
       stage = c.stages[s - 1];

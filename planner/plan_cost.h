@@ -62,6 +62,10 @@ struct PlanCosts {
   std::shared_ptr<const BlockCosts> blocks;
   Placement placement;
   std::vector<BlockCost> forward, backward;  ///< [virtual stage]
+  /// What a pass does, inside `forward` and `backward`, beside its blocks: first with the message that it got, and
+  /// [virtual stage] after a backward pass with its gradients.
+  std::vector<Op> forward_arrival, backward_arrival;
+  std::vector<std::vector<Op>> gradient_sums;
   std::vector<double> forward_slowdown,
       backward_slowdown;          ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
   std::vector<StageCost> stages;  ///< [stage]

@@ -175,6 +175,24 @@ TEST_CASE("launches set the pace where kernels are shorter, and CUDA graphs take
   CHECK(graph.alone == 10 * each);
 }
 
+TEST_CASE("where launches block, each operation takes its launch and its time, and nothing runs ahead") {
+  const Problem problem = job(kJob);
+  FrameworkSpec framework = with_launch(100 * microseconds);
+  const Op tiny{.work = Kernel{memory_kernel(MemoryOp::add, false, 1, 1024, DType::bf16)}};
+  const std::vector<Op> ops(10, tiny);
+  const BlockShape shape;
+  const Picoseconds each = to_picoseconds(op_time(tiny, shape, problem, framework));
+  framework.launch_blocking = true;
+  const BlockCost blocked = block_cost(ops, shape, problem, framework, false);
+  CHECK(blocked.gpu == 10 * (each + to_picoseconds(100 * microseconds)));
+  CHECK(blocked.alone == blocked.gpu);
+  CHECK(blocked.host.count == 0);
+  Software released;
+  released.overlap = "CUDA_LAUNCH_BLOCKING=1";
+  CHECK(framework_spec(released, Precision::bf16).launch_blocking);
+  CHECK(!framework_spec(Software{}, Precision::bf16).launch_blocking);
+}
+
 TEST_CASE("full recomputation is one more forward pass, to the picosecond") {
   for (const std::string_view text : kSmallSpaces) {
     const Problem problem = job(text);

@@ -250,3 +250,22 @@ TEST_CASE("a row-parallel weight gradient accumulates in fp32 where the framewor
   p.software.framework = FrameworkKind::torchtitan;
   CHECK(fp32_gemms() == 0);
 }
+
+TEST_CASE("Megatron's unfused layer: one copy forward, three backward, and a kernel for every bias") {
+  // transformer.py (2020-23) reads queries, keys and values in place and copies the context once; backward it joins
+  // their three gradients. Biases of QKV, attention output and both halves of the MLP are summed over tokens.
+  const Problem p = job(kGpt);
+  const auto count = [&](BlockKind kind, MemoryOp op) {
+    std::int64_t found = 0;
+    for (const Op& o : ops_of(kind, p, shape_of(p, 4))) {
+      const auto* kernel = std::get_if<Kernel>(&o.work);
+      const auto* memory = kernel == nullptr ? nullptr : std::get_if<MemoryKernel>(kernel);
+      found += memory != nullptr && memory->op == op ? 1 : 0;
+    }
+    return found;
+  };
+  CHECK(count(BlockKind::layer_forward, MemoryOp::transpose) == 1);
+  CHECK(count(BlockKind::layer_backward, MemoryOp::transpose) == 3);
+  CHECK(count(BlockKind::layer_forward, MemoryOp::scale) == 1);  // QKV's bias; the others are fused
+  CHECK(count(BlockKind::layer_backward, MemoryOp::grad_norm) == 4);
+}
