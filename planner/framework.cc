@@ -142,6 +142,8 @@ void sixteen_bit_gradients(FrameworkSpec& f) {
   f.gradient_reduce_bytes = 2;
 }
 void launch_blocking(FrameworkSpec& f) { f.launch_blocking = true; }
+void separate_weight_gradients(FrameworkSpec& f) { f.fused_weight_gradient = false; }
+void default_dropout(FrameworkSpec& f) { f.dropout = 0.1; }
 void fused_cross_entropy(FrameworkSpec& f) {
   f.fused_cross_entropy = true;
   f.cross_entropy_read = 4;
@@ -166,6 +168,15 @@ constexpr std::array kReleaseWords = {
     ReleaseWord{"megatron-deepspeed ds_ckpt_reshape", launch_blocking},
     ReleaseWord{"grad_sync_dtype bf16", sixteen_bit_gradients},
     ReleaseWord{"fused cross entropy", fused_cross_entropy},
+    // MLPerf submissions with Transformer Engine's userbuffers are NeMo's recipes, whatever framework they are filed
+    // under. Source: mlcommons/training_results_v5.1 */benchmarks/llama31_8b/implementations/nemo.
+    ReleaseWord{"tp comm overlap (userbuffers)", sixteen_bit_gradients},
+    ReleaseWord{"tp comm overlap (userbuffers)", fused_cross_entropy},
+    // --no-gradient-accumulation-fusion: the GEMM writes 16 bits, an addition follows.
+    ReleaseWord{"no gradient accumulation fusion", separate_weight_gradients},
+    // The repository's own pretrain_gpt.py: --hidden-dropout and --attention-dropout are 0.1 where nobody says. Source:
+    // NVIDIA/Megatron-LM megatron/training/arguments.py.
+    ReleaseWord{"megatron-lm main", default_dropout},
 };
 
 void apply_release(const Software& software, FrameworkSpec& spec) {

@@ -112,8 +112,9 @@ void Lowering::make_labels() {
 
 void Lowering::add_static_memory(std::int32_t stage) {
   const MemoryAnatomy m = stage_memory(problem_, plan_, costs_, moments_, stage);
-  for (const MemoryLabel l : {MemoryLabel::parameters, MemoryLabel::gradients, MemoryLabel::optimizer,
-                              MemoryLabel::communication, MemoryLabel::cuda_context, MemoryLabel::allocator}) {
+  for (const MemoryLabel l :
+       {MemoryLabel::parameters, MemoryLabel::gradients, MemoryLabel::optimizer, MemoryLabel::gathered,
+        MemoryLabel::workspace, MemoryLabel::communication, MemoryLabel::cuda_context, MemoryLabel::allocator}) {
     g_.add_static_memory(stage, g_.memory_label(kMemoryLabelNames[static_cast<std::size_t>(l)]), m[l]);
   }
 }

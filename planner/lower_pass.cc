@@ -258,8 +258,9 @@ void Lowering::add_pass_memory(const PassState& p) {
   const std::int64_t working = forward ? m.forward_working : m.backward_working;
   effect(first, "temporary", false, working);
   effect(last, "temporary", true, -working);
-  effect(first, "logits", false, m.logits_working);
-  effect(last, "logits", true, -m.logits_working);
+  const std::int64_t logits = forward ? m.forward_logits : m.backward_logits;
+  effect(first, "logits", false, logits);
+  effect(last, "logits", true, -logits);
   if (forward) {
     effect(first, "activations", false, m.activations);
     effect(first, "logits", false, m.logits);

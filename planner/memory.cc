@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "planner/fixed_memory.h"
 #include "planner/pass_memory.h"
 #include "planner/plan_cost.h"
 #include "planner/problem.h"
@@ -10,33 +11,25 @@
 namespace foretrain {
 namespace {
 
-// Driver, runtime and library state of one process before its first tensor. Assumed: 0.5 GiB before Hopper, 0.6 GiB
-// since; nvidia-smi shows 420-620 MiB for a PyTorch process that has loaded cuBLAS.
-constexpr std::int64_t kContextBytes = 512LL << 20;
-constexpr std::int64_t kContextBytesHopper = 614LL << 20;
-// NCCL buffers of one communicator: 16 channels of LL 0.5, LL128 4.7 and Simple 4 MiB. Source: NVIDIA/nccl 2.28.9
-// src/include/device.h.
-constexpr std::int64_t kCommunicatorBytes = 16 * ((512LL << 10) + 4915200 + (4LL << 20));
-// Share of the dynamic memory that PyTorch's caching allocator cannot hand out (rounding, fragmentation). Assumed.
+// Share of the memory that comes and goes within a step which PyTorch's caching allocator holds on top (rounding,
+// fragmentation): what it cannot do without, and what it takes where there is room, for under pressure it frees cached
+// blocks before it gives up. Fragmentation averaged 15 % over the training runs of GMLake (arXiv 2401.08156, section
+// 5). Assumed: 3 % at least.
 constexpr double kAllocatorSlack = 0.03;
+constexpr double kAllocatorSlackWithRoom = 0.15;
 
 std::int64_t whole(double bytes) { return std::llround(std::ceil(bytes)); }
 
-std::int64_t communication_bytes(const Plan& plan, const PlanCosts& costs, const StageCost& stage) {
-  std::int64_t communicators = 0;
-  if (plan.tensor > 1) ++communicators;
-  if (plan.pipeline > 1) ++communicators;
-  if (plan.context > 1) ++communicators;
-  if (plan.data * plan.context > 1) ++communicators;
-  std::int64_t total = communicators * kCommunicatorBytes;
-  if (plan.zero_stage == 3 && costs.shard_ranks > 1) {
-    // Gathered 16-bit parameters of the layer at work and of the one prefetched, the stage's embedding and head, and
-    // one layer's unsharded gradients on their way to the reduce-scatter.
-    const std::int64_t layer = costs.blocks->parameters.layer;
-    const std::int64_t ends = stage.parameters - stage.layers * layer;
-    total += 2 * (2 * layer + ends) + whole(static_cast<double>(layer) * costs.framework.gradient_reduce_bytes);
-  }
-  return total;
+/// What the end of a step asks for: the rank's gradients in the optimizer's format, a bucket to reduce them in, and the
+/// largest one cast.
+std::int64_t step_bytes(const Problem& problem, const Plan& plan, const PlanCosts& costs, const StageCost& stage) {
+  const MemoryTraits& traits = costs.blocks->traits;
+  const double updated = static_cast<double>(stage.parameters) / (plan.zero_stage >= 1 ? costs.shard_ranks : 1);
+  std::int64_t total = whole(updated * traits.step_bytes);
+  if (plan.data * plan.context > 1) total += traits.step_buffer;
+  const std::int64_t ends = stage.parameters - stage.layers * costs.blocks->parameters.layer;
+  const std::int64_t largest = std::max(ends, problem.model.hidden * (problem.model.ffn_hidden / plan.tensor));
+  return total + whole(static_cast<double>(largest) * traits.cast_bytes);
 }
 
 }  // namespace
@@ -54,6 +47,7 @@ MemoryAnatomy stage_memory(const Problem& problem, const Plan& plan, const PlanC
                            std::int32_t s) {
   const StageCost& stage = costs.stages[static_cast<std::size_t>(s)];
   const FrameworkSpec& f = costs.framework;
+  const MemoryTraits& traits = costs.blocks->traits;
   MemoryAnatomy m;
   m.stage = s;
   m.layers = stage.layers;
@@ -61,11 +55,15 @@ MemoryAnatomy stage_memory(const Problem& problem, const Plan& plan, const PlanC
       problem.training.optimizer == Optimizer::adam ? f.optimizer_bytes : f.optimizer_bytes - 4;
   const StateBytes state = state_bytes(stage.parameters, plan.zero_stage, costs.shard_ranks, f.parameter_bytes,
                                        f.gradient_bytes, optimizer_bytes);
+  const bool buckets = plan.zero_stage == 0 && plan.data * plan.context > 1;
+  const double further = traits.further_gradient_bytes + (buckets ? traits.bucket_bytes : 0);
   m[MemoryLabel::parameters] = state.parameters;
-  m[MemoryLabel::gradients] = state.gradients;
+  m[MemoryLabel::gradients] = state.gradients + whole(static_cast<double>(stage.parameters) * further);
   m[MemoryLabel::optimizer] = whole(static_cast<double>(state.optimizer) * (1 - plan.offload.optimizer));
-  m[MemoryLabel::communication] = communication_bytes(plan, costs, stage);
-  m[MemoryLabel::cuda_context] = problem.cluster.gpu.compute_capability >= 90 ? kContextBytesHopper : kContextBytes;
+  m[MemoryLabel::gathered] = gathered_bytes(plan, costs, stage);
+  m[MemoryLabel::workspace] = costs.workspace_bytes;
+  m[MemoryLabel::communication] = costs.nccl_bytes;
+  m[MemoryLabel::cuda_context] = context_bytes(problem.cluster.gpu, traits);
 
   const std::size_t pipeline = static_cast<std::size_t>(plan.pipeline);
   std::array<PassMemory, 64> by_chunk;
@@ -81,8 +79,9 @@ MemoryAnatomy stage_memory(const Problem& problem, const Plan& plan, const PlanC
       logits += moment.held[v] * by_chunk[v].logits;
     }
     const PassMemory& pass = by_chunk[static_cast<std::size_t>(moment.chunk)];
-    const std::int64_t working = moment.kind == sim::PassKind::forward ? pass.forward_working : pass.backward_working;
-    logits += pass.logits_working;
+    const bool forward = moment.kind == sim::PassKind::forward;
+    const std::int64_t working = forward ? pass.forward_working : pass.backward_working;
+    logits += forward ? pass.forward_logits : pass.backward_logits;
     if (activations + logits + working > most) {
       most = activations + logits + working;
       m[MemoryLabel::activations] = activations;
@@ -90,8 +89,13 @@ MemoryAnatomy stage_memory(const Problem& problem, const Plan& plan, const PlanC
       m[MemoryLabel::temporary] = working;
     }
   }
-  m[MemoryLabel::allocator] = whole(kAllocatorSlack * static_cast<double>(std::max<std::int64_t>(most, 0)));
+  const auto dynamic = static_cast<double>(std::max<std::int64_t>(most, 0) + m[MemoryLabel::gathered]);
+  m[MemoryLabel::allocator] = whole(kAllocatorSlack * dynamic);
   for (const std::int64_t b : m.by_label) m.total += b;
+  const std::int64_t room = std::llround(std::floor(memory_limit(problem.cluster.gpu).base())) - m.total;
+  const std::int64_t growth =
+      whole(kAllocatorSlackWithRoom * dynamic) - m[MemoryLabel::allocator] + step_bytes(problem, plan, costs, stage);
+  m.pool_growth = std::clamp<std::int64_t>(growth, 0, std::max<std::int64_t>(room, 0));
   return m;
 }
 

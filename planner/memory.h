@@ -23,13 +23,15 @@ enum class MemoryLabel : std::uint8_t {
   activations,
   temporary,
   logits,
+  gathered,
+  workspace,
   communication,
   cuda_context,
   allocator
 };
-inline constexpr std::array<std::string_view, 9> kMemoryLabelNames = {"parameters",    "gradients",    "optimizer",
-                                                                      "activations",   "temporary",    "logits",
-                                                                      "communication", "cuda_context", "allocator"};
+inline constexpr std::array<std::string_view, 11> kMemoryLabelNames = {
+    "parameters", "gradients", "optimizer",     "activations",  "temporary", "logits",
+    "gathered",   "workspace", "communication", "cuda_context", "allocator"};
 
 /// Bytes of one pipeline stage's GPU at its peak. The labels sum to `total`; whole bytes.
 struct MemoryAnatomy {
@@ -37,6 +39,9 @@ struct MemoryAnatomy {
   std::int64_t layers = 0;
   std::array<std::int64_t, kMemoryLabelNames.size()> by_label{};
   std::int64_t total = 0;
+  /// What the allocator's pool takes on top where there is room: cached blocks that it frees again under pressure. Not
+  /// in `total`; reserved and device memory as they are measured hold it.
+  std::int64_t pool_growth = 0;
   std::int64_t& operator[](MemoryLabel l) { return by_label[static_cast<std::size_t>(l)]; }
   std::int64_t operator[](MemoryLabel l) const { return by_label[static_cast<std::size_t>(l)]; }
 };

@@ -18,10 +18,19 @@ PassMemory pass_memory(const Plan& plan, const PlanCosts& costs, std::size_t k) 
     m.backward_working = a.backward_working;
   }
   if (k == 0) m.activations += a.embedding;
+  if (k + 1 < costs.placement.layers.size()) m.activations += a.stage_output;
   if (k + 1 == costs.placement.layers.size()) {
     m.activations += a.head;
     m.logits = a.logits;
-    m.logits_working = a.logits_working;
+    // Layers and head run one after the other. While the layers do, the kept logits are not there yet, or no longer.
+    const auto larger = [&](std::int64_t head, std::int64_t& working, std::int64_t& logits) {
+      working -= a.logits;
+      if (working > head) return;
+      working = 0;
+      logits = head;
+    };
+    larger(a.head_forward, m.forward_working, m.forward_logits);
+    larger(a.head_backward, m.backward_working, m.backward_logits);
   }
   return m;
 }

@@ -17,8 +17,9 @@ namespace foretrain {
 struct PassMemory {
   std::int64_t activations = 0;  ///< kept from the forward pass's start to the backward pass's end
   std::int64_t logits = 0;       ///< the same, for the loss
-  std::int64_t forward_working = 0, backward_working = 0;  ///< held while the pass runs: label temporary
-  std::int64_t logits_working = 0;                         ///< held while either pass runs: label logits
+  // Held while the pass runs: by its layers (label temporary) or, where that is more, by head and loss (label logits).
+  std::int64_t forward_working = 0, backward_working = 0;
+  std::int64_t forward_logits = 0, backward_logits = 0;
 };
 PassMemory pass_memory(const Plan& plan, const PlanCosts& costs, std::size_t virtual_stage);
 

@@ -5,6 +5,7 @@
 
 #include "hwmodels/calibration.h"
 #include "hwmodels/sm_share.h"
+#include "planner/fixed_memory.h"
 #include "planner/groups.h"
 
 namespace foretrain {
@@ -219,8 +220,10 @@ BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const Fr
   c.embedding_backward = cost(BlockKind::embedding_backward, shape, true);
   c.head_forward = cost(BlockKind::head_forward, shape, false);
   c.head_backward = cost(BlockKind::head_backward, shape, true);
-  c.activations = activation_bytes(problem.model, shape, problem.software, problem.training.precision, framework,
-                                   problem.cluster.gpu.compute_capability >= 100);
+  c.traits = memory_traits(problem.software, problem.training.precision, framework.fused_cross_entropy,
+                           problem.cluster.gpu.compute_capability);
+  c.activations =
+      activation_bytes(problem.model, shape, problem.software, problem.training.precision, framework, c.traits);
   c.parameters = rank_parameters(problem.model, shape.tensor);
   return c;
 }
@@ -234,6 +237,8 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
   c.micro_batches = micro_batches(problem, plan);
   c.shard_ranks = shard_ranks(plan);
   const BlockCosts& b = *c.blocks;
+  c.workspace_bytes = workspace_bytes(problem, plan, b.traits);
+  c.nccl_bytes = nccl_bytes(problem, plan);
   const std::size_t virtual_stages = c.placement.layers.size();
   c.forward.resize(virtual_stages);
   c.backward.resize(virtual_stages);

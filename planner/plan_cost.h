@@ -21,6 +21,7 @@ struct BlockCosts {
   BlockCost layer_forward, layer_backward;  ///< backward repeats what shape.recompute asks for
   BlockCost layer_backward_kept;            ///< of a layer that keeps its activations (recompute_layers)
   BlockCost embedding_forward, embedding_backward, head_forward, head_backward;
+  MemoryTraits traits;
   ActivationBytes activations;
   RankParameters parameters;
   /// A layer's part of full recomputation: layer_forward again; zero otherwise (for the report).
@@ -67,11 +68,13 @@ struct PlanCosts {
   std::vector<Op> forward_arrival, backward_arrival;
   std::vector<std::vector<Op>> gradient_sums;
   std::vector<double> forward_slowdown,
-      backward_slowdown;          ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
-  std::vector<StageCost> stages;  ///< [stage]
-  Message transfer;               ///< activations or their gradients between neighbouring stages
-  Message embedding_reduce;       ///< tied embeddings: sum over first and last stage
-  Message norm_reduce;            ///< global gradient norm over the model-parallel ranks
+      backward_slowdown;             ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
+  std::vector<StageCost> stages;     ///< [stage]
+  Message transfer;                  ///< activations or their gradients between neighbouring stages
+  Message embedding_reduce;          ///< tied embeddings: sum over first and last stage
+  Message norm_reduce;               ///< global gradient norm over the model-parallel ranks
+  std::int64_t workspace_bytes = 0;  ///< on every stage: workspaces, and NCCL's buffers
+  std::int64_t nccl_bytes = 0;
   FrameworkSpec framework;
   std::int32_t micro_batches = 1;
   std::int32_t shard_ranks = 1;  ///< ranks that share one copy of what ZeRO shards

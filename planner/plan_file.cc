@@ -20,7 +20,11 @@ Json stage_json(const MemoryAnatomy& stage) {
   Json memory = Json::object();
   for (std::size_t i = 0; i < kMemoryLabelNames.size(); ++i)
     memory[std::string(kMemoryLabelNames[i])] = stage.by_label[i];
-  return {{"stage", stage.stage}, {"layers", stage.layers}, {"peak_memory_bytes", stage.total}, {"memory", memory}};
+  return {{"stage", stage.stage},
+          {"layers", stage.layers},
+          {"peak_memory_bytes", stage.total},
+          {"pool_growth_bytes", stage.pool_growth},
+          {"memory", memory}};
 }
 
 Json stages_json(const PlanReport& report) {

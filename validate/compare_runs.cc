@@ -74,11 +74,11 @@ Comparison compare_row(const RunRow& row) {
 Bytes measured_memory(const PlanReport& report, const MemoryMeasure& measure) {
   FORETRAIN_CHECK(!report.stages.empty());
   const auto counted = [&](const MemoryAnatomy& stage) {
-    std::int64_t size = stage.total;
-    if (measure.counts == MemoryMeasure::Counts::device) return size;
-    size -= stage[MemoryLabel::cuda_context] + stage[MemoryLabel::communication];
-    if (measure.counts == MemoryMeasure::Counts::allocated) size -= stage[MemoryLabel::allocator];
-    return size;
+    const std::int64_t all = stage.total + stage.pool_growth;
+    if (measure.counts == MemoryMeasure::Counts::device) return all;
+    const std::int64_t pool = all - stage[MemoryLabel::cuda_context] - stage[MemoryLabel::communication];
+    if (measure.counts == MemoryMeasure::Counts::reserved) return pool;
+    return pool - stage[MemoryLabel::allocator] - stage.pool_growth;
   };
   std::int64_t largest = 0;
   for (std::size_t i = 0; i < report.stages.size(); ++i) {

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "validate/flop_convention.h"
+#include "validate/noted_facts.h"
 
 namespace foretrain {
 namespace {
@@ -85,6 +86,27 @@ void deal_odd_layers(const SpecNode& plan_node, const ModelSpec& model, Plan& pl
   plan.account_for_loss = true;
 }
 
+/// nanotron deals its blocks to stages by cost, the head counting as much as its share of a layer's multiplications: a
+/// stage takes blocks until its share of the whole is exceeded. Source: huggingface/nanotron c2528430
+/// src/nanotron/models/base.py (build_model), models/llama.py (get_block_compute_costs).
+void deal_by_cost(const SpecNode& plan_node, Problem& problem) {
+  Plan& plan = *problem.plan;
+  if (problem.software.framework != FrameworkKind::nanotron || plan.pipeline == 1 || plan_node.has("stage_layers"))
+    return;
+  const ModelSpec& m = problem.model;
+  const double layer =
+      4.0 * static_cast<double>(m.heads * m.head_dim * m.hidden) + 3.0 * static_cast<double>(m.ffn_hidden * m.hidden);
+  const double head = static_cast<double>(m.vocab * m.hidden) / layer;
+  const double share = (static_cast<double>(m.layers) + head) / plan.pipeline;
+  plan.stage_layers.assign(static_cast<std::size_t>(plan.pipeline), 0);
+  std::size_t stage = 0;
+  for (std::int64_t dealt = 1; dealt <= m.layers; ++dealt) {
+    ++plan.stage_layers[stage];
+    const bool is_full = static_cast<double>(dealt) > share * static_cast<double>(stage + 1);
+    if (is_full && stage + 1 < plan.stage_layers.size()) ++stage;
+  }
+}
+
 // What may be measured. Others inform a reader, unless they look like one of these misspelt.
 constexpr std::array<std::string_view, 9> kMeasuredKeys = {
     "step_seconds",          "tokens_per_second_per_gpu", "model_tflops_per_gpu", "hardware_tflops_per_gpu",
@@ -152,6 +174,8 @@ RunRow read_row(const SpecNode& run, const Catalogue& catalogue) {
     Problem problem = load_run(run, catalogue);
     FORETRAIN_CHECK(problem.plan.has_value());
     deal_odd_layers(run.required("plan"), problem.model, *problem.plan);
+    deal_by_cost(run.required("plan"), problem);
+    apply_noted_facts(run, problem);
     if (!problem.model.not_plannable.empty()) row.refusal = "model: " + problem.model.not_plannable;
     if (row.refusal.empty()) row.problem = std::move(problem);
   }
@@ -165,10 +189,10 @@ MemoryMeasure memory_measure(const std::string& kind) {
   const std::string words = to_lower(kind);
   const auto says = [&](std::string_view part) { return words.find(part) != std::string::npos; };
   MemoryMeasure measure;
-  if (says("not stated") || (says("allocated") && !says("reserved"))) {
-    measure.counts = MemoryMeasure::Counts::allocated;
-  } else if (says("reserved")) {
+  if (says("reserved")) {
     measure.counts = MemoryMeasure::Counts::reserved;
+  } else if (says("allocated")) {
+    measure.counts = MemoryMeasure::Counts::allocated;
   }
   if (says("first/last")) {
     measure.where = MemoryMeasure::Where::first_or_last_stage;

@@ -21,7 +21,7 @@ struct MemoryMeasure {
 };
 
 /// What a measurement of memory means, from the words of `peak_memory_kind`: "allocated" or "reserved" (PyTorch's
-/// figures; the former when it is not stated which of them), otherwise the device's; "LAST rank", "first/last",
+/// figures; the latter when it is not stated which of them), otherwise the device's; "LAST rank", "first/last",
 /// otherwise the largest.
 MemoryMeasure memory_measure(const std::string& kind);
 

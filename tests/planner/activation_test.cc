@@ -15,8 +15,10 @@ constexpr std::string_view kGpt =
         "software": {"framework": "megatron-core", "attention": "unfused"}})";
 
 ActivationBytes of(const Problem& p, const BlockShape& shape) {
-  return activation_bytes(p.model, shape, p.software, p.training.precision,
-                          framework_spec(p.software, p.training.precision));
+  const FrameworkSpec framework = framework_spec(p.software, p.training.precision);
+  return activation_bytes(
+      p.model, shape, p.software, p.training.precision, framework,
+      memory_traits(p.software, p.training.precision, framework.fused_cross_entropy, p.cluster.gpu.compute_capability));
 }
 BlockShape shape_of(const Problem& p, std::int64_t tensor, std::int64_t micro_batch) {
   BlockShape shape;
@@ -87,8 +89,10 @@ TEST_CASE("flash attention keeps a number for each row instead of the scores") {
   const std::int64_t unfused = of(p, shape_of(p, 1, 1)).layer;
   p.software.attention = AttentionKind::flash;
   const std::int64_t scores = 5 * 96LL * 2048 * 2048, masks = 2 * 2048LL * 12288, sums = 4 * 96LL * 2048;
-  // Megatron-Core's row drops no dropout masks of its own: the model names no dropout.
-  CHECK(of(p, shape_of(p, 1, 1)).layer == unfused - scores - masks + sums);
+  // Megatron-Core's row drops no dropout masks of its own: the model names no dropout. On an A100 its attention is
+  // flash-attn's, whose output [b, s, h] stays beside the copy [s, b, h] that the projection reads.
+  const std::int64_t copy = 2 * 2048LL * 12288;
+  CHECK(of(p, shape_of(p, 1, 1)).layer == unfused - scores - masks + sums + copy);
 }
 
 TEST_CASE("a Llama layer: grouped queries, gated MLP, no dropout") {
@@ -115,7 +119,8 @@ TEST_CASE("activations grow with the micro-batch in proportion") {
     const Problem p = job(text);
     const ActivationBytes one = of(p, shape_of(p, 1, 1)), three = of(p, shape_of(p, 1, 3));
     CHECK(three.layer == 3 * one.layer);
-    CHECK(three.backward_working == 3 * one.backward_working);
+    CHECK(three.backward_working <= 3 * one.backward_working);  // the gradient of a weight does not grow
+    CHECK(three.backward_working > one.backward_working);
     CHECK(three.embedding == 3 * one.embedding);
     CHECK(three.head == 3 * one.head);
     CHECK(three.logits == 3 * one.logits);

@@ -139,7 +139,37 @@ TEST_CASE("the words of peak_memory_kind say which bytes and which stage") {
   CHECK(is("torch max allocated on the LAST rank (last pipeline stage)", Counts::allocated, Where::last_stage));
   CHECK(is("torch max_memory_allocated, max over ranks", Counts::allocated, Where::any_stage));
   CHECK(is("torch max reserved memory (max over ranks)", Counts::reserved, Where::any_stage));
-  CHECK(is("torch max_memory (GB as written; allocated or reserved not stated)", Counts::allocated, Where::any_stage));
+  CHECK(is("torch max_memory (GB as written; allocated or reserved not stated)", Counts::reserved, Where::any_stage));
   CHECK(is("nvidia-smi style max on first/last (embedding) nodes, GB as written", Counts::device,
            Where::first_or_last_stage));
+}
+
+TEST_CASE("nanotron deals blocks by cost: a head of 2.2 layers leaves 9, 9, 8 and 6 of 32 layers") {
+  // A layer multiplies with 4 x 4096^2 + 3 x 4096 x 14336 = 243,269,632 weights, the head with 131,072 x 4,096 =
+  // 536,870,912: 2.207 layers. 34.207 / 4 = 8.55 a stage: the 9th layer is the first past 8.55, the 18th past 17.10,
+  // the 26th past 25.66.
+  Parts parts;
+  parts.model =
+      R"({"layers": 32, "hidden": 4096, "ffn_hidden": 14336, "heads": 32, "vocab": 131072, "gated_mlp": true})";
+  parts.plan = R"({"tensor": 1, "pipeline": 4, "data": 1, "micro_batch": 1, "schedule": "1f1b"})";
+  parts.software = R"({"framework": "nanotron"})";
+  CHECK(read(parts).front().problem->plan->stage_layers == std::vector<std::int32_t>{9, 9, 8, 6});
+  parts.plan = R"({"tensor": 1, "pipeline": 4, "data": 1, "micro_batch": 1, "stage_layers": [8, 8, 8, 8]})";
+  CHECK(read(parts).front().problem->plan->stage_layers == std::vector<std::int32_t>{8, 8, 8, 8});
+}
+
+TEST_CASE("notes complete a row: deterministic mode, all-to-all context, torchtitan's number of micro-batches") {
+  Parts parts;
+  parts.more = R"("notes": "Deterministic mode (slower kernels). CP all-to-all.")";
+  const Problem noted = *read(parts).front().problem;
+  CHECK(noted.software.version.find("deterministic mode") != std::string::npos);
+  CHECK(noted.plan->context_kind == ContextKind::ulysses);
+  CHECK(read({}).front().problem->plan->context_kind == ContextKind::ring);
+  // 8 sequences over 1 x 4 stages: two a micro-batch, so that there are four.
+  parts.more = R"("notes": "microbatch size assumed 1 (torchtitan default pipeline microbatching) - VERIFY")";
+  parts.plan = R"({"tensor": 1, "pipeline": 4, "data": 1, "micro_batch": 1, "schedule": "1f1b"})";
+  parts.software = R"({"framework": "torchtitan"})";
+  CHECK(read(parts).front().problem->plan->micro_batch == 2);
+  parts.software = R"({"framework": "megatron-core"})";
+  CHECK(read(parts).front().problem->plan->micro_batch == 1);
 }
