@@ -4,24 +4,35 @@
 #include <cmath>
 #include <cstdint>
 
+#include "hwmodels/dtype.h"
 #include "hwmodels/gpu.h"
 
 namespace foretrain {
 
-/// Rate of tensor-core kernels inside a running model over their rate in isolated micro-benchmarks, by architecture. A
-/// step keeps the tensor cores busy for seconds, so the power limit lowers the clock below what bursts of one kernel
-/// reach.
+/// Rate of tensor-core kernels inside a running model over the rate that kernel_time predicts, which was fitted to
+/// kernels alone and of some milliseconds. `at_length`: that rate was measured over long runs already.
 ///
-/// Medians over GEMMs of at least 256 GFLOP, kernels profiled inside a model over aiconfigurator's isolated GEMMs
-/// (random data both): A100 0.75 / 0.80 and H100 0.715 / 0.795 (Vidur's layer profiles). Blackwell: the one such pair,
-/// SimuMax's efficiencies (B200, 0.485 / 0.68 = 0.72), comes from a host known to be limited in power or software;
-/// until there is another, Hopper's value is assumed. Volta: DeepBench's rows are of a 300 W DGX-1 and no in-model
-/// profile was found; FlagPerf's and MAMF's best shapes (94-96 TFLOP/s) over DeepBench's (104) give 0.92.
-inline double sustained_rate(const GpuSpec& gpu) {
-  if (gpu.architecture == "Volta") return 0.92;
-  if (gpu.architecture == "Ampere") return 0.94;
-  if (gpu.architecture == "Hopper") return 0.90;
-  return 0.90;  // Assumed: as Hopper; no measurement yet.
+/// Ampere, inside a model: medians of GEMMs of at least 256 GFLOP, Vidur's profiles of models over aiconfigurator's
+/// isolated ones: 0.75 / 0.80. Neither they nor long runs (FlagPerf, Azure/AI-benchmarking-guide: 254-259 TFLOP/s) fall
+/// with length, so this holds where the rate was measured at length too.
+///
+/// Hopper, under the power limit: aiconfigurator's bf16 GEMMs (random data, CUDA graph replay) reach 790 TFLOP/s up to
+/// 8 ms, longer ones 693-702 (H100) and 717-723 (H200): 0.87 and 0.91 of the ceiling. fp8 GEMMs of 50 ms reach 1382 and
+/// 1350 TFLOP/s (Azure/AI-benchmarking-guide): 0.96 and 0.91 of the ceilings. GEMMs of a profiled feed-forward block are
+/// no slower than alone (meta-pytorch/float8_experimental pull requests 100 and 298), so nothing more is taken for being
+/// in a model.
+///
+/// Blackwell: no GEMM of more than 6 ms is published. Assumed: as Hopper.
+/// Volta: DeepBench's rows are of a 300 W DGX-1 and no in-model profile was found; FlagPerf's and MAMF's best shapes
+/// (94-96 TFLOP/s) over DeepBench's (104) give 0.92.
+/// Others: no measurement; assumed as Ampere.
+inline double sustained_rate(const GpuSpec& gpu, DType dtype = DType::bf16, bool at_length = false) {
+  if (gpu.architecture == "Volta") return at_length ? 1 : 0.92;
+  if (gpu.architecture == "Hopper" || gpu.architecture.starts_with("Blackwell")) {
+    if (at_length) return 1;
+    return dtype == DType::fp8 || dtype == DType::fp4 ? 0.93 : 0.89;
+  }
+  return 0.94;
 }
 
 /// Time of the slowest of `gpus` equal GPUs over that of a typical one: a synchronous step waits for it.

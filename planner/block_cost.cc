@@ -59,6 +59,12 @@ double flash_slowdown(const GpuSpec& gpu, int generation) {
   return slowdown;
 }
 
+/// The number format that a tensor-core kernel multiplies in.
+DType format_of(const Kernel& kernel) {
+  if (const auto* gemm = std::get_if<Gemm>(&kernel)) return gemm->dtype;
+  if (const auto* attention = std::get_if<Attention>(&kernel)) return attention->dtype;
+  return DType::fp32;
+}
 }  // namespace
 
 GroupLayout block_group(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster) {
@@ -86,7 +92,7 @@ Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, c
     Seconds time = k.time;
     if (k.bound == KernelBound::tensor_core) {
       time *= slowest_of(problem.cluster.gpus);
-      if (isolated && !at_length) time /= sustained_rate(gpu, calibration);
+      if (isolated) time /= sustained_rate(gpu, format_of(*kernel), at_length, calibration);
     }
     if (isolated && std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
     return time;

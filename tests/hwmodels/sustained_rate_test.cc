@@ -50,3 +50,17 @@ TEST_CASE("rows off the 128-byte line slow a matrix multiplication, by the same 
   gpu.compute_capability = 70;                   // Volta's kernels show none of it
   CHECK(rate(8192, 8192 + 4).base() / aligned > 0.99);
 }
+
+TEST_CASE("clocks fall over long runs where that was measured, by format, and not twice") {
+  GpuSpec hopper, blackwell, ampere;
+  hopper.architecture = "Hopper";
+  blackwell.architecture = "Blackwell Ultra";
+  ampere.architecture = "Ampere";
+  // 16384^3 in bf16: (697 / 797 + 720 / 791) / 2; fp8 of 50 ms: (1382 / 1442 + 1350 / 1487) / 2.
+  CHECK(sustained_rate(hopper) == doctest::Approx((697.0 / 797 + 720.0 / 791) / 2).epsilon(0.005));
+  CHECK(sustained_rate(hopper, DType::fp8) == doctest::Approx((1382.0 / 1442 + 1350.0 / 1487) / 2).epsilon(0.005));
+  CHECK(sustained_rate(hopper, DType::bf16, true) == 1);
+  CHECK(sustained_rate(blackwell, DType::fp4) == sustained_rate(hopper, DType::fp8));
+  // What being inside a model costs stays.
+  CHECK(sustained_rate(ampere, DType::bf16, true) == sustained_rate(ampere));
+}
