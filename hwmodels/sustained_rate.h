@@ -18,9 +18,9 @@ namespace foretrain {
 ///
 /// Hopper, under the power limit: aiconfigurator's bf16 GEMMs (random data, CUDA graph replay) reach 790 TFLOP/s up to
 /// 8 ms, longer ones 693-702 (H100) and 717-723 (H200): 0.87 and 0.91 of the ceiling. fp8 GEMMs of 50 ms reach 1382 and
-/// 1350 TFLOP/s (Azure/AI-benchmarking-guide): 0.96 and 0.91 of the ceilings. GEMMs of a profiled feed-forward block are
-/// no slower than alone (meta-pytorch/float8_experimental pull requests 100 and 298), so nothing more is taken for being
-/// in a model.
+/// 1350 TFLOP/s (Azure/AI-benchmarking-guide): 0.96 and 0.91 of the ceilings. GEMMs of a profiled feed-forward block
+/// are no slower than alone (meta-pytorch/float8_experimental pull requests 100 and 298), so nothing more is taken for
+/// being in a model.
 ///
 /// Blackwell: no GEMM of more than 6 ms is published. Assumed: as Hopper.
 /// Volta: DeepBench's rows are of a 300 W DGX-1 and no in-model profile was found; FlagPerf's and MAMF's best shapes

@@ -26,11 +26,15 @@ void OpBuilder::context_exchange(bool backward) {
   if (shape_.context == 1) return;
   const double tokens = static_cast<double>(tokens_);
   const double width = bytes_per_element(dtype_) * static_cast<double>(model_.head_dim);
-  const Bytes kv = tokens * 2 * static_cast<double>(kv_heads_) * width * bytes;
+  const double kv_heads = static_cast<double>(framework_.repeats_kv_heads ? heads_ : kv_heads_);
+  const Bytes kv = tokens * 2 * kv_heads * width * bytes;
   const double others = static_cast<double>(shape_.context - 1);
   switch (shape_.context_kind) {
     case ContextKind::ring:
-      collective(CollectiveOp::send_recv, others * kv * (backward ? 2.0 : 1.0), GroupKind::context).beside = true;
+      collective(CollectiveOp::send_recv,
+                 others * kv * (backward ? 1 + framework_.ring_gradient_bytes / bytes_per_element(dtype_) : 1),
+                 GroupKind::context)
+          .beside = true;
       break;
     case ContextKind::all_gather:
       collective(CollectiveOp::all_gather, static_cast<double>(shape_.context) * kv, GroupKind::context);
@@ -46,11 +50,57 @@ void OpBuilder::context_exchange(bool backward) {
   }
 }
 
+void OpBuilder::ring_attention(bool backward) {
+  const RingBytes& moved = backward ? framework_.ring_backward : framework_.ring_forward;
+  const std::int64_t query = heads_ * model_.head_dim;
+  const std::int64_t key = 2 * (framework_.repeats_kv_heads ? heads_ : kv_heads_) * model_.head_dim;
+  const auto join_results = [&](double per_query, double per_key) {
+    MemoryKernel k = memory_kernel(MemoryOp::add, backward, tokens_, query, dtype_);
+    const double elements = static_cast<double>(tokens_);
+    const Bytes all = elements * (per_query * static_cast<double>(query) + per_key * static_cast<double>(key)) * bytes;
+    k.read = 2.0 / 3 * all;  // two read, one written
+    k.written = 1.0 / 3 * all;
+    push(k);
+  };
+  Attention block = flash(backward);
+  block.seq_kv = block.seq_q;
+  push(block);
+  join_results(moved.query_once, moved.key_once + moved.key_step);
+  block.causal = false;
+  block.seq_kv = std::max<std::int64_t>(1, block.seq_q / 2);
+  for (std::int64_t i = 1; i < shape_.context; ++i) {
+    push(block);
+    join_results(moved.query_step, moved.key_step);
+  }
+}
+
+void OpBuilder::unpad(bool backward) {
+  if (!framework_.unpads_attention) return;
+  const std::int64_t width = heads_ * model_.head_dim;
+  const auto scattered = [&](double tensors) {  // torch.gather and scatter_ with an index for each element
+    MemoryKernel k = memory_kernel(MemoryOp::copy, backward, tokens_, width, dtype_);
+    k.read = tensors * k.read;
+    k.written = tensors * k.written;
+    k.vectorised = false;
+    push(k);
+  };
+  scattered(4);                          // q, k, v and the output, or their gradients
+  const int cleared = backward ? 3 : 1;  // what is scattered into is cleared first
+  for (int i = 0; i < cleared; ++i) memory(MemoryOp::zero, false, tokens_, width);
+  if (backward)  // gradients of q, k and v are joined into one tensor
+    memory(MemoryOp::copy, false, tokens_, qkv_width());
+}
+
 void OpBuilder::attention_forward() {
   if (software_.attention == AttentionKind::flash) {
     context_exchange(false);
-    push(flash(false)).joins = shape_.context == 1;
+    if (shape_.context > 1 && shape_.context_kind == ContextKind::ring) {
+      ring_attention(false);
+    } else {
+      push(flash(false)).joins = shape_.context == 1;
+    }
     join_if_context();
+    unpad(false);
     return;
   }
   const std::int64_t s = shape_.sequence_length;
@@ -77,8 +127,13 @@ void OpBuilder::attention_forward() {
 void OpBuilder::attention_backward() {
   if (software_.attention == AttentionKind::flash) {
     context_exchange(true);
-    push(flash(true)).joins = shape_.context == 1;
+    if (shape_.context > 1 && shape_.context_kind == ContextKind::ring) {
+      ring_attention(true);
+    } else {
+      push(flash(true)).joins = shape_.context == 1;
+    }
     join_if_context();
+    unpad(true);
     return;
   }
   const std::int64_t s = shape_.sequence_length;

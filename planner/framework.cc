@@ -75,6 +75,20 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   torchtitan.fused_weight_gradient = false;
   torchtitan.fused_bias_dropout_add = false;
   torchtitan.tensor_backward_overlap = false;
+  // torch.compile's norms read their inputs again for the gradient of the weight (cudnn-frontend's benchmarks of them).
+  torchtitan.fused_norms = false;
+  torchtitan.repeats_kv_heads = true;  // repeat_kv, torchtitan/models/llama3/model/model.py
+  // Ring attention of torch.distributed.tensor.experimental: results are merged in fp32 by eager kernels (forward: cast
+  // 6, difference, product, difference 32, on three quarters of the queries; at the end a cast 6), gradients summed in
+  // fp32, keys' and values' gradients passed on in fp32. Source: pytorch torch/distributed/tensor/experimental/
+  // _attention.py (_SDPAMerger, _templated_ring_attention_backward).
+  torchtitan.ring_forward = {.query_once = 12, .query_step = 28, .key_once = 4, .key_step = 0};
+  torchtitan.ring_backward = {.query_once = 14, .query_step = 10.5, .key_once = 8, .key_step = 18};
+  torchtitan.ring_gradient_bytes = 4;
+  // FSDP2: gathered shards are copied out parameter by parameter; gradients are copied into one fp32 buffer.
+  // Source: pytorch torch/distributed/fsdp/_fully_shard/_fsdp_collectives.py (split_with_sizes_copy, chunk_cat).
+  torchtitan.gather_copy_bytes = 4;
+  torchtitan.reduce_copy_bytes = 6;
   torchtitan.parameter_bytes = 4;
   torchtitan.gradient_bytes = 4;
   torchtitan.optimizer_bytes = 8;
@@ -86,6 +100,11 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   FrameworkSpec fsdp = torchtitan;
   fsdp.kind = FrameworkKind::fsdp;
   fsdp.gradient_reduce_bytes = 2;
+  // FSDP1 gathers into one flat tensor; the gradients of its views are joined (read and written in 16 bits) and divided
+  // by part of the world size before the reduction, in 16 bits too. Source: pytorch torch/distributed/fsdp/
+  // flat_param.py (_get_unflat_views), _runtime_utils.py (_div_if_needed).
+  fsdp.gather_copy_bytes = 0;
+  fsdp.reduce_copy_bytes = 8;
   fsdp.fused_cross_entropy = true;
   fsdp.cross_entropy_read = 2;
   fsdp.cross_entropy_written = 0;
@@ -113,6 +132,11 @@ constexpr std::array<FrameworkSpec, kFrameworkNames.size()> make_rows() {
   maxtext.selective = SelectiveKind::all_but_qkv;
   maxtext.flash_generation = 3;  // cuDNN attention
   maxtext.fused_cross_entropy = true;
+  // XLA fuses norms, gathers into place and sums in place.
+  maxtext.fused_norms = true;
+  maxtext.repeats_kv_heads = false;
+  maxtext.gather_copy_bytes = 0;
+  maxtext.reduce_copy_bytes = 0;
   rows[5] = maxtext;
 
   // Assumed: as Megatron-Core; no measurement of its launches yet.
@@ -137,6 +161,18 @@ struct ReleaseWord {
 };
 
 void first_flash_attention(FrameworkSpec& f) { f.flash_generation = 1; }
+/// MPT: flash attention between bert_padding.unpad_input and pad_input, whether or not there is padding; two metrics,
+/// each a cross entropy in fp32, after every micro-batch (LanguageCrossEntropy, LanguagePerplexity: float(),
+/// log_softmax, nll_loss); DecoupledAdamW as a chain of eager kernels (2 x mul_ 8, add_ 12, addcmul_ 12, sqrt, div,
+/// add_ 8 each, mul_ 8, addcdiv_ 16 bytes). Source: mosaicml/llm-foundry v0.3.0 llmfoundry/models/layers/attention.py,
+/// models/mpt/modeling_mpt.py; mosaicml/composer v0.16 trainer/trainer.py (_eval_train_metrics),
+/// optim/decoupled_weight_decay.py.
+void eager_mpt(FrameworkSpec& f) {
+  f.unpads_attention = true;
+  f.metric_read = 12;
+  f.metric_written = 16;
+  f.adam_bytes = 88;
+}
 void sixteen_bit_gradients(FrameworkSpec& f) {
   f.gradient_bytes = 2;
   f.gradient_reduce_bytes = 2;
@@ -155,6 +191,7 @@ void fused_cross_entropy(FrameworkSpec& f) {
 constexpr std::array kReleaseWords = {
     // flash-attn 1.0.x was pinned until v0.6 (March 2024). Source: mosaicml/llm-foundry setup.py, pull request 1023.
     ReleaseWord{"llm-foundry", first_flash_attention},
+    ReleaseWord{"llm-foundry", eager_mpt},
     // NeMo's and Megatron-Bridge's performance recipes keep and reduce gradients in bf16 (grad_reduce_in_fp32 false,
     // grad_sync_dtype
     // bf16) and fuse the loss (cross_entropy_loss_fusion). Source: NVIDIA/NeMo scripts/performance;
@@ -230,6 +267,12 @@ FrameworkSpec framework_spec(const Problem& problem) {
   const Calibration* calibration = problem.calibration.get();
   FrameworkSpec spec = framework_spec(problem.software, problem.training.precision);
   spec.quantisation = quantisation_spec(problem.software, problem.training.precision, problem.cluster.gpu);
+  // llm-foundry's benchmarks take attn_impl triton where that build of Triton runs (before Hopper), which needs no
+  // copies. Source: scripts/train/benchmarking/submit_benchmarks.py.
+  if (spec.unpads_attention && problem.cluster.gpu.compute_capability < 90) {
+    spec.unpads_attention = false;
+    spec.flash_generation = 0;
+  }
   spec.forward_launch = launch_time(calibration, spec.name, false).value_or(spec.forward_launch);
   spec.backward_launch = launch_time(calibration, spec.name, true).value_or(spec.backward_launch);
   return spec;

@@ -21,6 +21,12 @@ enum class SelectiveKind : std::uint8_t {
   all_but_qkv         ///< MaxText save_qkv_proj: only the QKV projection is kept
 };
 
+/// What ring attention moves beside its attention kernels, in bytes per element of the local queries (and keys and
+/// values): once, and again with each further block of keys.
+struct RingBytes {
+  double query_once = 0, query_step = 0, key_once = 0, key_step = 0;
+};
+
 /// One row per framework, in framework.cc, each value with its source.
 struct FrameworkSpec {
   FrameworkKind kind = FrameworkKind::generic;
@@ -37,8 +43,16 @@ struct FrameworkSpec {
   bool sums_gradients = false;        ///< a kernel adds each micro-batch's gradients to those of the ones before
   bool attention_transposes = false;  ///< unfused attention copies its context forward and joins dQ, dK, dV backward
   bool bias_kernels = false;          ///< QKV's bias is added, and every bias gradient summed, by kernels of their own
-  int flash_generation = 3;           ///< which FlashAttention its attention kernels match: 1, 2, or the GPU's best (3)
+  int flash_generation = 3;           ///< which FlashAttention its attention kernels match: 1, 2, the GPU's best (3),
+                                      ///< or the first one's kernels in Triton (0)
   SelectiveKind selective = SelectiveKind::attention_core;
+  bool fused_norms = true;        ///< the backward pass of a norm is one kernel that reads its inputs once
+  bool repeats_kv_heads = false;  ///< grouped keys and values are copied for every query head before attention
+  bool unpads_attention = false;  ///< tokens are gathered and scattered around attention as if some were padding
+  RingBytes ring_forward = {.query_once = 8, .query_step = 5.5, .key_once = 4, .key_step = 0};
+  RingBytes ring_backward = {.query_once = 4, .query_step = 7.5, .key_once = 4, .key_step = 10};
+  double ring_gradient_bytes = 2;  ///< per element of the keys' and values' gradients that the ring passes on
+  double metric_read = 0, metric_written = 0;  ///< bytes per logit of metrics computed in every micro-batch
   // Host.
   Seconds forward_launch;        ///< host time per kernel launched from Python-driven forward code
   Seconds backward_launch;       ///< host time per kernel launched by the autograd engine
@@ -55,6 +69,9 @@ struct FrameworkSpec {
   // Bytes per parameter of the model on a GPU, before sharding.
   double parameter_bytes = 2, gradient_bytes = 4, optimizer_bytes = 12;
   double gradient_reduce_bytes = 4;  ///< bytes per parameter that data parallel communication moves
+  double gather_copy_bytes = 0;      ///< bytes per parameter that copies move after each ZeRO-3 gather
+  double reduce_copy_bytes = 0;      ///< bytes per parameter that copies move before each ZeRO-3 reduction
+  double adam_bytes = 0;             ///< bytes per parameter that an unfused optimizer moves; 0: one fused kernel
   QuantisationSpec quantisation;     ///< what 8- and 4-bit GEMMs need around them
 };
 

@@ -77,6 +77,11 @@ class OpBuilder {
   /// backward pass also returns their gradients); all-gather gathers them first; Ulysses exchanges heads for sequence
   /// before and after.
   void context_exchange(bool backward);
+  /// Ring attention, a block of keys after the other: the block on the diagonal, causal, then the others, of each half
+  /// (sequences are dealt out so that all ranks have the same work); and the kernels that join their results.
+  void ring_attention(bool backward);
+  /// Copies that gather tokens before attention and scatter them after it, where the trainer always does so.
+  void unpad(bool backward);
   void attention_forward();
   void attention_backward();
   void softmax(bool backward, std::int64_t rows, std::int64_t cols);

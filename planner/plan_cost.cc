@@ -67,25 +67,43 @@ DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, co
   return d;
 }
 
+TimedKernel timed(const Problem& problem, MemoryOp op, double elements, double read, double written) {
+  MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
+  k.read = read * bytes;
+  k.written = written * bytes;
+  return {k, to_picoseconds(kernel_time(k, problem.cluster.gpu, problem.efficiency, problem.calibration.get()).time)};
+}
+
+/// Copies that `moved` bytes per parameter of a layer go through beside a ZeRO-3 collective.
+Picoseconds copies_of(const Problem& problem, const PlanCosts& c, double moved) {
+  const double elements = static_cast<double>(c.blocks->parameters.layer);
+  return moved > 0 ? timed(problem, MemoryOp::copy, elements, elements * moved / 2, elements * moved / 2).time
+                   : Picoseconds{};
+}
+
 /// ZeRO-3 runs a layer beside the gathers of the next and the reductions of the last: while they run, NCCL's channels
-/// hold their SMs.
+/// hold their SMs. What it copies before and after them runs on the compute lane.
 void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c) {
   const double share = sm_share(data_groups(plan, problem.cluster).shard, problem.cluster);
   if (share <= 0) return;
-  const auto slow = [&](BlockCost& block, std::int64_t layers, Picoseconds beside) {
+  const auto slow = [&](BlockCost& block, std::int64_t layers, Picoseconds beside, Picoseconds copies) {
     const Picoseconds alone = block.gpu;
     const Picoseconds overlapped = std::min(block.gpu, layers * beside);
-    const Picoseconds extra{std::llround(static_cast<double>(overlapped.count) * share / (1 - share))};
+    const Picoseconds shared{std::llround(static_cast<double>(overlapped.count) * share / (1 - share))};
+    const Picoseconds extra = shared + layers * copies;
     block.gpu += extra;
     block.alone += extra;
     block.by_label[0] += extra;
     return alone.count > 0 ? static_cast<double>(block.gpu.count) / static_cast<double>(alone.count) : 1.0;
   };
+  const FrameworkSpec& f = c.framework;
+  const Picoseconds gathered = copies_of(problem, c, f.gather_copy_bytes);
+  const Picoseconds reduced = copies_of(problem, c, f.gather_copy_bytes + f.reduce_copy_bytes);
   for (std::size_t k = 0; k < c.forward.size(); ++k) {
     const DataParallelCost& d = c.stages[k % c.stages.size()].data;
-    c.forward_slowdown.push_back(slow(c.forward[k], c.placement.layers[k], d.layer_gather.total));
+    c.forward_slowdown.push_back(slow(c.forward[k], c.placement.layers[k], d.layer_gather.total, gathered));
     c.backward_slowdown.push_back(
-        slow(c.backward[k], c.placement.layers[k], d.layer_gather.total + d.layer_reduce.total));
+        slow(c.backward[k], c.placement.layers[k], d.layer_gather.total + d.layer_reduce.total, reduced));
   }
 }
 
@@ -134,13 +152,6 @@ std::int64_t end_parameters(const Problem& problem, const RankParameters& p, std
   return first + (problem.model.tied_embeddings && count == 1 ? p.final_norm : p.head);
 }
 
-TimedKernel timed(const Problem& problem, MemoryOp op, double elements, double read, double written) {
-  MemoryKernel k = memory_kernel(op, false, 1, std::max<std::int64_t>(1, std::llround(elements)), DType::fp32);
-  k.read = read * bytes;
-  k.written = written * bytes;
-  return {k, to_picoseconds(kernel_time(k, problem.cluster.gpu, problem.efficiency, problem.calibration.get()).time)};
-}
-
 }  // namespace
 
 std::vector<TimedKernel> optimizer_kernels(const Problem& problem, const Plan& plan, const PlanCosts& costs,
@@ -155,8 +166,9 @@ std::vector<TimedKernel> optimizer_kernels(const Problem& problem, const Plan& p
   kernels.push_back(timed(problem, MemoryOp::grad_norm, owned, owned * f.gradient_bytes, 0));
   if (f.gradient_bytes < 4)
     kernels.push_back(timed(problem, MemoryOp::cast, owned, owned * f.gradient_bytes, owned * 4));
-  kernels.push_back(
-      timed(problem, MemoryOp::adam, owned, owned * (states + 4), owned * (states + std::min(2.0, f.parameter_bytes))));
+  const double adam_read = f.adam_bytes > 0 ? f.adam_bytes * 0.6 : states + 4;  // eager: three tensors in for two out
+  const double adam_written = f.adam_bytes > 0 ? f.adam_bytes * 0.4 : states + std::min(2.0, f.parameter_bytes);
+  kernels.push_back(timed(problem, MemoryOp::adam, owned, owned * adam_read, owned * adam_written));
   kernels.push_back(timed(problem, MemoryOp::zero, held, 0, held * f.gradient_bytes));
   return kernels;
 }
