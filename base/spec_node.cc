@@ -34,7 +34,7 @@ std::string joined(std::span<const std::string_view> names) {
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> names) {
-  const std::string near = nearest_name(word, names);
+  const std::string near = likely_name(word, names);
   return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 

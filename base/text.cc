@@ -79,6 +79,24 @@ std::string nearest_of(std::string_view word, std::span<const Text> candidates) 
   return nearest;
 }
 
+template <typename Text>
+std::string likely_of(std::string_view word, std::span<const Text> candidates) {
+  const std::string near = nearest_of(word, candidates);
+  if (!near.empty()) return near;
+  const std::string sought = to_lower(word);
+  std::size_t best = std::max<std::size_t>(3, (word.size() - word.size() / 2) - 1);
+  std::string likely;
+  for (const Text& candidate : candidates) {
+    const std::string name = to_lower(candidate);
+    const auto [in_word, in_name] = std::mismatch(sought.begin(), sought.end(), name.begin(), name.end());
+    const auto common = static_cast<std::size_t>(in_word - sought.begin());
+    if (common <= best) continue;
+    best = common;
+    likely = candidate;
+  }
+  return likely;
+}
+
 /// Characters on the screen, for text without combining or double-width characters: UTF-8 code points.
 std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
@@ -127,6 +145,12 @@ std::string to_text(Hertz rate) { return with_prefix(rate.base(), "Hz", from_one
 
 std::string nearest_name(std::string_view word, std::span<const std::string_view> candidates) {
   return nearest_of(word, candidates);
+}
+std::string likely_name(std::string_view word, std::span<const std::string_view> candidates) {
+  return likely_of(word, candidates);
+}
+std::string likely_name(std::string_view word, std::span<const std::string> candidates) {
+  return likely_of(word, candidates);
 }
 std::string nearest_name(std::string_view word, std::span<const std::string> candidates) {
   return nearest_of(word, candidates);

@@ -32,6 +32,11 @@ std::string to_text(Hertz);
 std::string nearest_name(std::string_view word, std::span<const std::string_view> candidates);
 std::string nearest_name(std::string_view word, std::span<const std::string> candidates);
 
+/// What to propose for a name that is unknown: the nearest one; where none is near, the first with the longest
+/// beginning in common, at least four characters and half of `word`: "megatron-lm" -> "megatron-core". Or "".
+std::string likely_name(std::string_view word, std::span<const std::string_view> candidates);
+std::string likely_name(std::string_view word, std::span<const std::string> candidates);
+
 /// A table with a header row; columns are padded with two spaces between; `right` marks right-aligned columns.
 /// A row may be shorter than the header, never longer; what `right` leaves out is aligned left.
 struct TextTable {

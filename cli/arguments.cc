@@ -30,12 +30,20 @@ void add_format(CLI::App& app, Format& format) {
   app.add_option_function<std::string>("--format", set, Text("how results are written"))->type_name("text|json");
 }
 
+/// An option that names a file or folder; an empty name is a slip of a script's variable.
+void add_path(CLI::App& app, const Text& flag, std::string& path, const Text& what) {
+  const auto check = [](const std::string& name) {
+    return name.empty() ? std::string("expected the name of a file; got \"\"") : std::string();
+  };
+  app.add_option(flag, path, what)->check(check)->type_name("FILE");
+}
+
 void add_job(CLI::App& app, JobOptions& job, const Text& what) {
   app.add_option("JOB", job.file, what)->required();
   app.add_option("--set", job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  app.add_option("--calibration", job.calibration, Text("correct times by this file of foretrain calibrate"));
+  add_path(app, "--calibration", job.calibration, "correct times by this file of foretrain calibrate");
 }
 
 void add_count(CLI::App& app, const Text& flag, std::int32_t& count, std::int32_t least, const Text& what) {
@@ -57,8 +65,8 @@ Action add_plan(CLI::App& app) {
   add_job(app, o->job, "the job's file");
   add_count(app, "--top", o->top, 1, "how many plans to show and keep");
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
-  app.add_option("-o,--output", o->output, Text("write the plans to this file"));
-  app.add_option("--trace", o->trace, Text("write the best plan's timeline to this file (Perfetto, chrome://tracing)"));
+  add_path(app, "-o,--output", o->output, "write the plans to this file");
+  add_path(app, "--trace", o->trace, "write the best plan's timeline to this file (Perfetto, chrome://tracing)");
   add_format(app, o->format);
   return action_of(o, plan);
 }
@@ -67,9 +75,9 @@ Action add_simulate(CLI::App& app) {
   auto o = std::make_shared<SimulateOptions>();
   add_job(app, o->job, "a job with a plan, or a plan file");
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
-  app.add_option("-o,--output", o->output, Text("write the result to this file"));
-  app.add_option("--trace", o->trace, Text("write the timeline to this file (Perfetto, chrome://tracing)"));
-  app.add_option("--graph", o->graph, Text("write the step, kernel by kernel, to this file (foretrain-gpu runs it)"));
+  add_path(app, "-o,--output", o->output, "write the result to this file");
+  add_path(app, "--trace", o->trace, "write the timeline to this file (Perfetto, chrome://tracing)");
+  add_path(app, "--graph", o->graph, "write the step, kernel by kernel, to this file (foretrain-gpu runs it)");
   app.add_option("--rank", o->rank, Text("with --graph: the rank whose stage is written, or all"))
       ->type_name("RANK|all");
   add_format(app, o->format);
@@ -142,12 +150,12 @@ Action add_compare(CLI::App& app) {
   auto o = std::make_shared<CompareOptions>();
   app.add_option("FILE", o->files, Text("files of runs, kernels (CSV) or collectives (JSON)"));
   app.add_flag("--rows", o->rows, Text("show every row, not only sums"));
-  app.add_option("--calibration", o->calibration, Text("correct predictions by this file of foretrain calibrate"));
+  add_path(app, "--calibration", o->calibration, "correct predictions by this file of foretrain calibrate");
   app.add_option("--fail-above", o->fail_above, Text("exit 1 when the mean error of any quantity is above this: 0.12"))
       ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--accuracy", o->accuracy,
-                 Text("write ACCURACY.md and its figures for the published measurements "
-                      "into this folder"));
+  add_path(app, "--accuracy", o->accuracy,
+           "write ACCURACY.md and its figures for the published measurements "
+           "into this folder");
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_format(app, o->format);
   return action_of(o, compare);
@@ -158,7 +166,7 @@ Action add_calibrate(CLI::App& app) {
   app.add_option("FILE", o->files,
                  Text("measurements: foretrain validate, nccl-tests (text, -J), Kineto traces, kernels (CSV)"))
       ->required();
-  app.add_option("-o,--output", o->output, Text("write the calibration into this file"));
+  add_path(app, "-o,--output", o->output, "write the calibration into this file");
   app.add_option("--gpu", o->gpu,
                  Text("fit this GPU only; files that name none or an unknown one are taken to be of it"));
   app.add_option("--cluster", o->cluster, Text("where collectives ran: a node or cluster by name, or JSON"));
@@ -180,7 +188,7 @@ Action add_validate(CLI::App& app) {
   app.add_option("--set", o->job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  app.add_option("--calibration", o->job.calibration, Text("correct times by this file of foretrain calibrate"));
+  add_path(app, "--calibration", o->job.calibration, "correct times by this file of foretrain calibrate");
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
   app.add_flag("--kernels", o->kernels, Text("each distinct kernel by itself"));
   app.add_flag("--collectives", o->collectives, Text("each distinct collective"));
@@ -189,7 +197,7 @@ Action add_validate(CLI::App& app) {
   app.add_flag("--dry-run", o->dry_run, Text("say what would run and how long it takes; needs no GPU"));
   app.add_option("--rank", o->rank, Text("the rank to run by itself; left out: all, where there are GPUs for them"))
       ->type_name("RANK|all");
-  app.add_option("-o,--output", o->output, Text("write the measurements to this file"));
+  add_path(app, "-o,--output", o->output, "write the measurements to this file");
   add_count(app, "--samples", o->samples, 3, "of each kernel and collective, and of steps at most");
   add_count(app, "--ranks-per-gpu", o->ranks_per_gpu, 1, "NCCL ranks that share a GPU: right results, no times");
   app.add_option("--time-limit", o->time_limit, Text("seconds after which it ends with what it has"))
@@ -238,7 +246,7 @@ std::string one_line(std::string text) {
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
-  const std::string nearest = nearest_name(word, known);
+  const std::string nearest = likely_name(word, known);
   return nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest);
 }
 
@@ -255,15 +263,15 @@ void check_subcommand(int argc, const char* const* argv) {
 }
 
 /// What CLI11 did not recognise, with the nearest option of the subcommand.
-void check_extras(const CLI::App& app) {
+void check_extras(const CLI::App& app, const std::string& where) {
   const std::vector<std::string> extras = app.remaining();
   if (extras.empty()) return;
   const std::string word = extras.front().substr(0, extras.front().find('='));
-  if (word.substr(0, 1) != "-") throw SpecError(app.get_name(), "one argument too many: " + in_quotes(word));
+  if (word.substr(0, 1) != "-") throw SpecError(where, "one argument too many: " + in_quotes(word));
   std::vector<std::string> known;
   for (const CLI::Option* option : app.get_options())
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  throw SpecError(app.get_name(), fmt::format("unknown option {}{}", in_quotes(word), did_you_mean(word, known)));
+  throw SpecError(where, fmt::format("unknown option {}{}", in_quotes(word), did_you_mean(word, known)));
 }
 
 Action show(std::string text) {
@@ -303,15 +311,15 @@ Action parse_arguments(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     for (const auto& entry : actions) {
       if (!entry.first->parsed()) continue;
-      check_extras(*entry.first);
+      check_extras(*entry.first, entry.first->get_name());
       throw SpecError(entry.first->get_name(), one_line(error.what()));
     }
     throw SpecError("command line", one_line(error.what()));
   }
-  check_extras(app);
+  check_extras(app, "command line");
   for (const auto& entry : actions) {
     if (!entry.first->parsed()) continue;
-    check_extras(*entry.first);
+    check_extras(*entry.first, entry.first->get_name());
     return entry.second;
   }
   throw SpecError("command line", "unknown option " + in_quotes(argv[1]) + "; foretrain --help lists what there is");

@@ -21,7 +21,7 @@ std::size_t choose(std::string_view word, std::span<const std::string_view> name
                    std::string_view what) {
   for (std::size_t i = 0; i < names.size(); ++i)
     if (bare(names[i]) == bare(word)) return i;
-  const std::string nearest = nearest_name(word, names);
+  const std::string nearest = likely_name(word, names);
   throw SpecError(where, fmt::format("unknown {} {}{}; known: {}", what, in_quotes(word),
                                      nearest.empty() ? "" : "; did you mean " + nearest + "?", fmt::join(names, ", ")));
 }

@@ -70,7 +70,11 @@ std::string gib_text(double value) { return fmt::format("{:.2f} GiB", value / Gi
 std::string why_not(const PlanFile& file) {
   std::string text = fmt::format("Of {} plans:", file.considered);
   for (const auto& entry : file.rejected) text += fmt::format(" {} refused for {},", entry.second, entry.first);
-  return text + fmt::format(" {} cut by bound, {} simulated\n", file.cut_by_bound, file.simulated);
+  text += fmt::format(" {} cut by bound, {} simulated\n", file.cut_by_bound, file.simulated);
+  if (file.stopped_early)
+    text += fmt::format("The search was stopped early: {} plans judged and left out, others never looked at.\n",
+                        file.left_out);
+  return text;
 }
 
 nlohmann::ordered_json difference_json(const std::vector<Difference>& rows) {
@@ -102,7 +106,9 @@ int explain(const ExplainOptions& options) {
          {{"considered", file.considered},
           {"rejected", rejected},
           {"cut_by_bound", file.cut_by_bound},
-          {"simulated", file.simulated}}}};
+          {"simulated", file.simulated},
+          {"stopped_early", file.stopped_early},
+          {"left_out", file.left_out}}}};
     print(document.dump(2) + "\n");
     return kDone;
   }

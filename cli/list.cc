@@ -50,7 +50,7 @@ struct Entry {
 std::vector<Entry> list_schedules() {
   std::vector<Entry> entries;
   for (const sim::Schedule& schedule : sim::schedules())
-    entries.push_back({std::string(schedule.name), std::string(schedule.summary), ""});
+    entries.push_back({std::string(schedule.name), std::string(schedule.summary), std::string(schedule.source)});
   return entries;
 }
 std::vector<Entry> list_collectives() {
@@ -60,10 +60,12 @@ std::vector<Entry> list_collectives() {
   return entries;
 }
 std::vector<Entry> list_kernels() {
-  std::vector<Entry> entries = {{"gemm", "--m --n --k, --batch, --layout", ""},
-                                {"attention", "--seq-q --heads-q, --seq-kv, --heads-kv, --head-dim, --backward", ""}};
+  const std::string page = "docs/models/kernel.md";
+  std::vector<Entry> entries = {
+      {"gemm", "--m --n --k, --batch, --layout", "cuBLAS; " + page},
+      {"attention", "--seq-q --heads-q, --seq-kv, --heads-kv, --head-dim, --backward", "arXiv 2307.08691; " + page}};
   for (std::size_t i = 0; i <= static_cast<std::size_t>(MemoryOp::grad_norm); ++i)
-    entries.push_back({std::string(op_name(static_cast<MemoryOp>(i))), "--rows --cols, --backward", ""});
+    entries.push_back({std::string(op_name(static_cast<MemoryOp>(i))), "--rows --cols, --backward", page});
   return entries;
 }
 std::vector<Entry> list_models() {

@@ -12,29 +12,31 @@
 namespace foretrain::cli {
 namespace {
 
-std::optional<PlanReport> best_plan(const Problem& problem, std::int32_t threads) {
+std::optional<PlanReport> best_plan(const Problem& problem, std::int32_t threads, const std::atomic<bool>& stop) {
   SearchOptions options;
   options.top = 1;
   options.threads = threads;
+  options.stop = &stop;
   SearchResult result = search(problem, options);
   if (result.plans.empty()) return std::nullopt;
   return std::move(result.plans.front());
 }
 
 /// The least change to the problem that lets a plan fit, and that plan.
-std::string what_would_fit(const Problem& problem, std::int32_t threads) {
+std::string what_would_fit(const Problem& problem, std::int32_t threads, const std::atomic<bool>& stop) {
   Problem other = problem;
   other.search = {};
-  if (const std::optional<PlanReport> best = best_plan(other, threads))
+  if (const std::optional<PlanReport> best = best_plan(other, threads, stop))
     return fmt::format("It would fit without the limits of \"search\": {}, step {}.\n", to_text(best->plan),
                        step_text(best->step));
   constexpr std::int64_t most_times = 64;
   for (std::int64_t times = 2; times <= most_times; times *= 2) {
     other.cluster.gpus = problem.cluster.gpus * times;
-    if (const std::optional<PlanReport> best = best_plan(other, threads))
+    if (const std::optional<PlanReport> best = best_plan(other, threads, stop))
       return fmt::format("It would fit on {} GPUs: {}, step {}.\n", other.cluster.gpus, to_text(best->plan),
                          step_text(best->step));
   }
+  if (stop) return "Stopped before anything was found that would fit.\n";
   return fmt::format("Nothing fits on {} times the GPUs either.\n", most_times);
 }
 
@@ -53,10 +55,11 @@ std::string miss_text(const PlanReport& miss) {
 
 }  // namespace
 
-std::string nearest_miss_text(const Problem& problem, const SearchResult& result, std::int32_t threads) {
+std::string nearest_miss_text(const Problem& problem, const SearchResult& result, std::int32_t threads,
+                              const std::atomic<bool>& stop) {
   const std::string miss = result.nearest_miss ? miss_text(*result.nearest_miss)
                                                : "No plan got as far as memory: the rules above refuse them all.\n";
-  return miss + what_would_fit(problem, threads);
+  return miss + what_would_fit(problem, threads, stop);
 }
 
 }  // namespace foretrain::cli

@@ -23,6 +23,22 @@ namespace {
 
 std::atomic<bool> stop_asked = false;  // set by Ctrl-C: show the best plans so far
 
+/// The first Ctrl-C asks the searches to stop, the second one ends the program.
+class StopOnInterrupt {
+ public:
+  StopOnInterrupt()
+      : previous_(std::signal(SIGINT, [](int) {
+          stop_asked = true;
+          std::signal(SIGINT, SIG_DFL);
+        })) {}
+  ~StopOnInterrupt() { std::signal(SIGINT, previous_); }
+  StopOnInterrupt(const StopOnInterrupt&) = delete;
+  StopOnInterrupt& operator=(const StopOnInterrupt&) = delete;
+
+ private:
+  void (*previous_)(int);
+};
+
 SearchResult search_with_progress(const Problem& problem, const PlanOptions& options) {
   Progress progress("searching");
   SearchOptions search_options;
@@ -30,9 +46,7 @@ SearchResult search_with_progress(const Problem& problem, const PlanOptions& opt
   search_options.threads = options.threads;
   search_options.stop = &stop_asked;
   search_options.progress = [&](std::int64_t done, std::int64_t of) { progress.show(done, of); };
-  const auto previous = std::signal(SIGINT, [](int) { stop_asked = true; });
   SearchResult result = search(problem, search_options);
-  std::signal(SIGINT, previous);
   progress.finish();
   return result;
 }
@@ -40,13 +54,19 @@ SearchResult search_with_progress(const Problem& problem, const PlanOptions& opt
 std::string found_text(const Problem& problem, const SearchResult& result) {
   const PlanReport& best = result.plans.front();
   std::string text = describe(problem) + "\n";
-  text += fmt::format("Best of {}: {}. A step takes {}, {:.0f} tokens/s/GPU, MFU {:.1f} %; {} of {} are used.\n\n",
-                      result.considered, to_text(best.plan), step_and_interval(best), best.tokens_per_second_per_gpu,
-                      100 * best.mfu, to_text(best.peak_memory), to_text(best.memory_limit));
-  text += ranking(result) + "\n" + time_table(best) + "\nMemory of plan 1, GiB:\n" + memory_table(best) + "\n";
-  text += counts(result);
-  if (result.stopped_early) text += "Stopped early: better plans may be left.\n";
-  return text;
+  text += fmt::format("Best {}of {}: {}. A step takes {}, {:.0f} tokens/s/GPU, MFU {:.1f} %; {} of {} are used.\n",
+                      result.stopped_early ? "so far " : "", result.considered, to_text(best.plan),
+                      step_and_interval(best), best.tokens_per_second_per_gpu, 100 * best.mfu,
+                      to_text(best.peak_memory), to_text(best.memory_limit));
+  text += idle_gpus(problem, best) + "\n" + ranking(result) + "\n" + time_table(best) + "\nMemory of plan 1, GiB:\n" +
+          memory_table(best) + "\n";
+  return text + counts(result);
+}
+
+std::string nothing_found_text(const Problem& problem, const SearchResult& result, std::int32_t threads) {
+  std::string text = describe(problem) + "\n";
+  if (result.stopped_early) return text + "Stopped before a plan was found.\n" + counts(result);
+  return text + "No plan fits.\n" + counts(result) + nearest_miss_text(problem, result, threads, stop_asked);
 }
 
 }  // namespace
@@ -54,9 +74,10 @@ std::string found_text(const Problem& problem, const SearchResult& result) {
 int plan(const PlanOptions& options) {
   const Catalogue catalogue = Catalogue::load();
   const SpecNode job = read_job(options.job, 1);
-  Problem problem = load_problem(job, catalogue);
+  Problem problem = load_search_problem(job, catalogue);
   problem.calibration = read_job_calibration(options.job);
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
+  const StopOnInterrupt interrupt;
   const SearchResult result = search_with_progress(problem, options);
   std::optional<CalibrationCoverage> coverage;
   if (problem.calibration != nullptr)
@@ -71,8 +92,7 @@ int plan(const PlanOptions& options) {
   if (options.format == Format::json) {
     print(document);
   } else if (result.plans.empty()) {
-    print(describe(problem) + "\nNo plan fits.\n" + counts(result) +
-          nearest_miss_text(problem, result, options.threads));
+    print(nothing_found_text(problem, result, options.threads));
   } else {
     print(found_text(problem, result) + (coverage ? to_text(*coverage) : std::string()));
   }

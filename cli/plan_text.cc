@@ -98,7 +98,18 @@ std::string counts(const SearchResult& result) {
   std::string text = fmt::format("{} plans considered:", result.considered);
   for (std::size_t i = 0; i < kRejectionNames.size(); ++i)
     if (result.rejected[i] > 0) text += fmt::format(" {} refused for {},", result.rejected[i], kRejectionNames[i]);
-  return text + fmt::format(" {} cut by bound, {} simulated\n", result.cut_by_bound, result.simulated);
+  text += fmt::format(" {} cut by bound, {} simulated\n", result.cut_by_bound, result.simulated);
+  if (result.stopped_early)
+    text +=
+        fmt::format("Stopped early: {} plans judged and left out, others never looked at; better ones may be left.\n",
+                    result.left_out);
+  return text;
+}
+
+std::string idle_gpus(const Problem& problem, const PlanReport& report) {
+  const std::int64_t used = gpus_used(report.plan), there = problem.cluster.gpus;
+  if (used >= there) return "";
+  return fmt::format("It uses {} of {} GPUs; {} stay idle.\n", used, there, there - used);
 }
 
 }  // namespace foretrain::cli

@@ -21,7 +21,10 @@ std::string time_table(const PlanReport& report);
 /// One row a pipeline stage, one column a label that any stage has; then what is left.
 std::string memory_table(const PlanReport& report);
 
-/// "81920 plans: 51234 refused for memory, ..., 9000 cut by bound, 1575 simulated".
+/// "It uses 896 of 1000 GPUs; 104 stay idle." and a line end, or "" where all are used.
+std::string idle_gpus(const Problem& problem, const PlanReport& report);
+
+/// "81920 plans: 51234 refused for memory, ..., 9000 cut by bound, 1575 simulated"; and whether it was stopped early.
 std::string counts(const SearchResult& result);
 
 /// A refused plan in one line.

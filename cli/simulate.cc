@@ -45,7 +45,7 @@ int simulate(const SimulateOptions& options) {
   if (!options.trace.empty() && simulated) write_trace(options.trace, problem, *problem.plan);
   if (!options.graph.empty() && simulated) write_graph_file(options, problem, report.step);
   if (options.format == Format::text) {
-    std::string text = describe(problem) + "\n" + to_text(report.plan) + "\n";
+    std::string text = describe(problem) + "\n" + to_text(report.plan) + "\n" + idle_gpus(problem, report);
     if (report.rejection) text += refusal_text(report);
     if (simulated) {
       text += fmt::format("A step takes {}: {:.0f} tokens/s/GPU, {:.1f} model TFLOP/s/GPU, MFU {:.1f} %.\n\n{}\n",

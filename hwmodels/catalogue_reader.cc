@@ -61,7 +61,7 @@ std::size_t find_name(const NameIndex& names, std::string_view name, std::string
   if (position < names.size()) return names[position].second;
   std::vector<std::string> known;
   for (const auto& [spelling, index] : names) known.push_back(spelling);
-  const std::string nearest = nearest_name(plain_name(name), known);
+  const std::string nearest = likely_name(plain_name(name), known);
   throw SpecError(where, "unknown " + std::string(what) + " \"" + std::string(name) + "\"" +
                              (nearest.empty() ? "; `foretrain list " + std::string(what) + "s` shows the known ones"
                                               : "; did you mean \"" + nearest + "\"?"));

@@ -72,7 +72,7 @@ const hf::Family& family_of(const SpecNode& model_type) {
     known.push_back(family.model_type);
     list += (list.empty() ? "" : ", ") + std::string(family.model_type);
   }
-  const std::string near = nearest_name(name, known);
+  const std::string near = likely_name(name, known);
   model_type.fail(fmt::format("unknown model_type {}{}; known: {}", in_quotes(name),
                               near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near)), list));
 }

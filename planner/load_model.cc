@@ -93,7 +93,7 @@ ModelSpec load(const SpecNode& value, const fs::path& folder, Chain chain) {
     names.push_back(model.name);
     names.insert(names.end(), model.aliases.begin(), model.aliases.end());
   }
-  const std::string near = nearest_name(text, names);
+  const std::string near = likely_name(text, names);
   value.fail(fmt::format("unknown model {}{}", in_quotes(text),
                          near.empty() ? "; \"foretrain list models\" shows those known"
                                       : fmt::format("; did you mean {}?", in_quotes(near))));

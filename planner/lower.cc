@@ -5,6 +5,7 @@
 
 #include "planner/lowering.h"
 #include "planner/memory.h"
+#include "sim/schedules/schedules.h"
 
 namespace foretrain {
 
@@ -17,6 +18,7 @@ Lowering::Lowering(const Problem& problem, const Plan& plan, const PlanCosts& co
 StepGraph Lowering::run() {
   const std::size_t virtual_stages = costs_.placement.layers.size();
   passes_.resize(2 * virtual_stages * static_cast<std::size_t>(costs_.micro_batches));
+  if (exchanges_in_rounds()) rounds_.resize(passes_.size());
   block_ops_.reserve(16);  // addresses are kept
   for (std::int32_t s = 0; s < plan_.pipeline; ++s) add_device(s);
   make_labels();
@@ -29,10 +31,13 @@ StepGraph Lowering::run() {
   return std::move(step_);
 }
 
-Lowering::PassTasks& Lowering::tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) {
+std::size_t Lowering::pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const {
   const std::size_t direction = kind == sim::PassKind::forward ? 0 : 1;
-  return passes_[(direction * costs_.placement.layers.size() + k) * static_cast<std::size_t>(costs_.micro_batches) +
-                 static_cast<std::size_t>(micro_batch)];
+  return (direction * costs_.placement.layers.size() + k) * static_cast<std::size_t>(costs_.micro_batches) +
+         static_cast<std::size_t>(micro_batch);
+}
+Lowering::PassTasks& Lowering::tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) {
+  return passes_[pass_index(kind, k, micro_batch)];
 }
 
 std::size_t Lowering::virtual_stage(std::int32_t stage, std::int32_t chunk) const {
@@ -133,7 +138,8 @@ void Lowering::add_stage(std::int32_t s) {
   std::vector<std::int32_t> forwards_left(static_cast<std::size_t>(plan_.virtual_pipeline), costs_.micro_batches);
   std::vector<std::int32_t> backwards_left = forwards_left;
   PassTasks* previous = nullptr;
-  for (const sim::Pass& pass : schedule_of(plan_.schedule).order(pipeline_shape(plan_, costs_), s)) {
+  const std::vector<sim::Pass> order = schedule_of(plan_.schedule).order(pipeline_shape(plan_, costs_), s);
+  for (const sim::Pass& pass : order) {
     const bool forward = pass.kind == sim::PassKind::forward;
     const std::size_t k = virtual_stage(s, pass.chunk);
     PassTasks& t = tasks(pass.kind, k, pass.micro_batch);
@@ -158,7 +164,29 @@ void Lowering::add_stage(std::int32_t s) {
     if (previous != nullptr) previous->next_start = start;
     previous = &t;
   }
+  if (exchanges_in_rounds()) note_rounds(s, order);
   finish_reductions(s, previous->last);
+}
+
+/// Megatron-LM's interleaved schedule without overlap (schedules.py: send_forward_recv_forward,
+/// send_forward_backward_recv_forward_backward): a stage sends and receives after each pass of the warm-up and of the
+/// end, and after each pair of a forward and a backward pass of the steady state.
+void Lowering::note_rounds(std::int32_t stage, const std::vector<sim::Pass>& order) {
+  const auto warm_up = static_cast<std::size_t>(sim::interleaved_warm_up(pipeline_shape(plan_, costs_), stage));
+  const auto at = [&](std::size_t i) {
+    return pass_index(order[i].kind, virtual_stage(stage, order[i].chunk), order[i].micro_batch);
+  };
+  TaskId before = kNone;
+  for (std::size_t i = 0, passes = 1; i < order.size(); i += passes) {
+    passes = i >= warm_up && i + warm_up < order.size() ? 2 : 1;
+    const std::size_t next = i + passes;
+    const Round round{.before = before,
+                      .first = passes_[at(i)].first,
+                      .last = passes_[at(next - 1)].last,
+                      .next = next < order.size() ? passes_[at(next)].first : kNone};
+    for (std::size_t j = i; j < next; ++j) rounds_[at(j)] = round;
+    before = round.last;
+  }
 }
 
 bool Lowering::has_arrival(sim::PassKind kind, std::size_t k) const {
@@ -171,6 +199,9 @@ bool Lowering::has_receiver(sim::PassKind kind, std::size_t k) const {
   return kind == sim::PassKind::forward ? k + 1 < costs_.placement.layers.size() : k > 0;
 }
 bool Lowering::blocks_sender() const { return !plan_.overlap.pipeline && plan_.schedule != ScheduleKind::interleaved; }
+bool Lowering::exchanges_in_rounds() const {
+  return !plan_.overlap.pipeline && plan_.schedule == ScheduleKind::interleaved && plan_.pipeline > 1;
+}
 bool Lowering::synchronises() const {
   return costs_.framework.pipeline_synchronises && plan_.pipeline > 1 && blocks_sender();
 }
@@ -216,9 +247,21 @@ void Lowering::link_stages() {
         const PassTasks& from = tasks(kind, sender, m);
         g_.add_dependency(options_.kernels ? from.sent : from.last, arrival);
         if (blocks_sender() && from.next_start != kNone) g_.add_dependency(arrival, from.next_start);
+        if (exchanges_in_rounds()) link_rounds(kind, k, sender, m);
       }
     }
   }
+}
+
+/// A message goes over when sender and receiver have ended their rounds, and both wait for it.
+void Lowering::link_rounds(sim::PassKind kind, std::size_t k, std::size_t sender, std::int32_t micro_batch) {
+  const Round& gives = rounds_[pass_index(kind, sender, micro_batch)];
+  const Round& takes = rounds_[pass_index(kind, k, micro_batch)];
+  const TaskId arrival = tasks(kind, k, micro_batch).arrival;
+  g_.add_dependency(gives.last, options_.kernels ? tasks(kind, sender, micro_batch).sent : arrival);
+  if (takes.before != kNone) g_.add_dependency(takes.before, arrival);
+  g_.add_dependency(arrival, takes.first);
+  if (gives.next != kNone) g_.add_dependency(arrival, gives.next);
 }
 
 StepGraph lower(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments,

@@ -31,6 +31,11 @@ class Lowering {
     TaskId sent = sim::kNone;                      ///< kernel-level: the message it gives
     TaskId next_start = sim::kNone;  ///< first task of this stage's next pass (host task when the host waits)
   };
+  /// The passes of a stage between two exchanges of messages, where compute waits for those.
+  struct Round {
+    TaskId before = sim::kNone, first = sim::kNone, last = sim::kNone;  ///< end of the round before; ends of this one
+    TaskId next = sim::kNone;                                           ///< start of the next one
+  };
   /// A pass while its tasks are added.
   struct PassState {
     sim::Pass pass;
@@ -56,17 +61,21 @@ class Lowering {
   void add_static_memory(std::int32_t stage);
   void add_stage(std::int32_t stage);
   void link_stages();
+  void note_rounds(std::int32_t stage, const std::vector<sim::Pass>& order);
+  void link_rounds(sim::PassKind kind, std::size_t k, std::size_t sender, std::int32_t micro_batch);
   TaskId add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
                      std::int32_t index = sim::kNone, bool sends = false);
   std::int32_t add_work(Work work);
   sim::LabelId label_of_part(std::string_view part);
   sim::LabelId label_of_block(std::string name, const BlockCost& block);
+  [[nodiscard]] std::size_t pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const;
   PassTasks& tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch);
   [[nodiscard]] BytesPerSecond fastest_message(const DataParallelCost& d) const;
   [[nodiscard]] std::size_t virtual_stage(std::int32_t stage, std::int32_t chunk) const;
   [[nodiscard]] bool has_arrival(sim::PassKind kind, std::size_t k) const;
   [[nodiscard]] bool has_receiver(sim::PassKind kind, std::size_t k) const;
   [[nodiscard]] bool blocks_sender() const;
+  [[nodiscard]] bool exchanges_in_rounds() const;
   [[nodiscard]] bool synchronises() const;
   [[nodiscard]] bool data_parallel() const;
   [[nodiscard]] bool gathers_ahead() const;
@@ -106,6 +115,7 @@ class Lowering {
   sim::LabelId data_label_ = 0, transfer_label_ = 0, optimizer_label_ = 0, host_label_ = 0, tensor_label_ = 0;
   std::vector<sim::LabelId> forward_labels_, backward_labels_;  // [virtual stage]
   std::vector<PassTasks> passes_;
+  std::vector<Round> rounds_;                                               // of each pass, where exchanges_in_rounds()
   std::vector<std::pair<std::pair<BlockKind, bool>, BlockOps>> block_ops_;  // made when first asked for
   std::deque<std::pair<const std::vector<Op>*, BlockOps>> extra_ops_;       // of PlanCosts, beside the blocks
   std::vector<BlockCost> parts_;                                            // of the pass being added

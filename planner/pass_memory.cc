@@ -57,12 +57,29 @@ std::vector<PeakMoment> peak_moments(const sim::Schedule& schedule, const sim::P
   return moments;
 }
 
+namespace {
+/// With so many micro-batches a stage has held everything that it will ever hold: in the steady state of 1F1B it holds
+/// what it held a pass before, in that of interleaving what it held a round of `stages` micro-batches before, and the
+/// warm-up is over within two rounds.
+std::int32_t enough_micro_batches(ScheduleKind kind, const sim::PipelineShape& shape) {
+  const std::int64_t rounds = kind == ScheduleKind::interleaved ? 4 : 2;
+  return static_cast<std::int32_t>(std::min<std::int64_t>(shape.micro_batches, rounds * shape.stages));
+}
+}  // namespace
+
+std::vector<PeakMoment> peak_moments(ScheduleKind kind, sim::PipelineShape shape, std::int32_t stage) {
+  if (kind == ScheduleKind::gpipe)
+    return {{{shape.micro_batches}, sim::PassKind::forward, 0}, {{shape.micro_batches}, sim::PassKind::backward, 0}};
+  shape.micro_batches = enough_micro_batches(kind, shape);
+  return peak_moments(schedule_of(kind), shape, stage);
+}
+
 const std::vector<PeakMoment>& PeakMoments::of(ScheduleKind kind, const sim::PipelineShape& shape, std::int32_t stage) {
-  std::vector<std::vector<PeakMoment>>& stages =
-      by_shape_[{kind, shape.stages, shape.virtual_stages, shape.micro_batches}];
+  const std::int32_t held = kind == ScheduleKind::gpipe ? shape.micro_batches : enough_micro_batches(kind, shape);
+  std::vector<std::vector<PeakMoment>>& stages = by_shape_[{kind, shape.stages, shape.virtual_stages, held}];
   if (stages.empty()) stages.resize(static_cast<std::size_t>(shape.stages));
   std::vector<PeakMoment>& moments = stages[static_cast<std::size_t>(stage)];
-  if (moments.empty()) moments = peak_moments(schedule_of(kind), shape, stage);
+  if (moments.empty()) moments = peak_moments(kind, shape, stage);
   return moments;
 }
 

@@ -34,6 +34,9 @@ struct PeakMoment {
 std::vector<PeakMoment> peak_moments(const sim::Schedule& schedule, const sim::PipelineShape& shape,
                                      std::int32_t stage);
 
+/// The same without walking through more micro-batches than can matter.
+std::vector<PeakMoment> peak_moments(ScheduleKind kind, sim::PipelineShape shape, std::int32_t stage);
+
 /// Remembers peak_moments. One per thread; not synchronised.
 class PeakMoments {
  public:

@@ -69,6 +69,9 @@ std::int32_t default_zero_stage(FrameworkKind framework);
 /// The plan object of a job or run. Keys left out take the framework's defaults (`data` follows from the GPU count).
 /// `gpus`: all GPUs of the cluster. Throws SpecError for what can be seen to be wrong without a model.
 Plan read_plan(const SpecNode& plan, const Software& software, std::int64_t gpus);
+/// SpecError for what is wrong with a plan object whatever the cluster and the model: unknown keys, wrong types,
+/// contradictions between its keys.
+void check_form_of_plan(const SpecNode& plan, const Software& software);
 /// The plan as a compact JSON object with every key; read_plan gives it back unchanged.
 std::string to_json(const Plan& plan);
 

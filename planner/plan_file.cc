@@ -53,6 +53,7 @@ Json plan_json(const PlanReport& report, std::size_t rank) {
                {"stages", stages_json(report)},
                {"time", time},
                {"bounding_stage", report.bounding_stage},
+               {"gpus_used", gpus_used(report.plan)},
                {"rank_map", {{"order", report.plan.rank_order}}}};
   if (report.rejection) {
     const Rejection& rejection = *report.rejection;
@@ -116,7 +117,9 @@ std::string plan_file_text(std::string_view job_json, const SearchResult& result
                     {{"considered", result.considered},
                      {"rejected", rejected},
                      {"cut_by_bound", result.cut_by_bound},
-                     {"simulated", result.simulated}}},
+                     {"simulated", result.simulated},
+                     {"stopped_early", result.stopped_early},
+                     {"left_out", result.left_out}}},
                    {"plans", Json::array()}};
   for (std::size_t i = 0; i < result.plans.size(); ++i) document["plans"].push_back(plan_json(result.plans[i], i + 1));
   if (result.nearest_miss) document["nearest_miss"] = plan_json(*result.nearest_miss, 0);
@@ -157,6 +160,8 @@ PlanFile read_plan_file(const SpecNode& file) {
   read.considered = search.required("considered").as_int(kAnyCount);
   read.cut_by_bound = search.required("cut_by_bound").as_int(kAnyCount);
   read.simulated = search.required("simulated").as_int(kAnyCount);
+  if (const auto stopped = search.optional("stopped_early")) read.stopped_early = stopped->as_bool();
+  if (const auto left_out = search.optional("left_out")) read.left_out = left_out->as_int(kAnyCount);
   const SpecNode rejected = search.required("rejected");
   for (const std::string& reason : rejected.keys())
     read.rejected.emplace_back(reason, rejected.required(reason).as_int(kAnyCount));

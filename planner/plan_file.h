@@ -37,7 +37,8 @@ struct StoredPlan {
   std::vector<std::pair<std::string, std::int64_t>> memory;  ///< bytes by label of the fullest stage
 };
 struct PlanFile {
-  std::int64_t considered = 0, cut_by_bound = 0, simulated = 0;
+  std::int64_t considered = 0, cut_by_bound = 0, simulated = 0, left_out = 0;
+  bool stopped_early = false;
   std::vector<std::pair<std::string, std::int64_t>> rejected;  ///< by reason, as written
   std::vector<StoredPlan> plans;                               ///< in order of rank
 };

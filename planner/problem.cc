@@ -125,7 +125,9 @@ bool is_supported(const GpuSpec& gpu, Precision precision) {
   return peak(gpu, gemm_dtype(precision)).has_value();
 }
 
-Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
+namespace {
+/// Everything but the job's own plan.
+Problem load_but_plan(const SpecNode& job, const Catalogue& catalogue) {
   if (!job.is_object()) job.fail_expected("an object: a job");
   check_schema(job, "foretrain.job/1");
   job.allow_only({"schema", "$schema", "name", "notes", "model", "cluster", "training", "software", "search", "plan"});
@@ -135,7 +137,19 @@ Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
     check_stage_layers(*search, problem.search.base.stage_layers, problem.model.layers);
     check_experts(*search, problem.search.base, problem.model);
   }
+  return problem;
+}
+}  // namespace
+
+Problem load_problem(const SpecNode& job, const Catalogue& catalogue) {
+  Problem problem = load_but_plan(job, catalogue);
   if (const auto plan = job.optional("plan")) load_plan(*plan, problem);
+  return problem;
+}
+
+Problem load_search_problem(const SpecNode& job, const Catalogue& catalogue) {
+  Problem problem = load_but_plan(job, catalogue);
+  if (const auto plan = job.optional("plan")) check_form_of_plan(*plan, problem.software);
   return problem;
 }
 

@@ -54,6 +54,9 @@ bool is_supported(const GpuSpec& gpu, Precision precision);
 /// Reads a `foretrain.job/1` object (docs/FORMAT.md). Every contradiction is a SpecError at the key to change.
 /// Relative paths in the job (model, cluster) are relative to the job's file.
 Problem load_problem(const SpecNode& job, const Catalogue& catalogue);
+/// The same for a search: the form of the job's own plan is checked, but the plan is left out, and need not go with
+/// the cluster or the model.
+Problem load_search_problem(const SpecNode& job, const Catalogue& catalogue);
 
 /// Reads one row of a `foretrain.runs/1` file, whose objects are those of a job; `plan` is then set. What was measured
 /// is left to the caller.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -152,6 +153,17 @@ Plan read_plan(const SpecNode& node, const Software& software, std::int64_t gpus
   if (const auto offload = node.optional("offload")) plan.offload = as_offload(*offload);
   if (const auto order = node.optional("rank_order")) plan.rank_order = as_rank_order(*order);
   return plan;
+}
+
+void check_form_of_plan(const SpecNode& node, const Software& software) {
+  node.allow_only(kPlanKeys);
+  // As many GPUs as it needs; where it leaves `data` out, as many replicas as shard_group can divide.
+  double gpus = std::max(1, int_or(node, "shard_group", kCountRange, 0));
+  if (const auto data = node.optional("data")) gpus = as_int32(*data, kDegreeRange);
+  for (const char* key : {"tensor", "pipeline", "context"}) gpus *= int_or(node, key, kDegreeRange, 1);
+  constexpr double kMost = 1e15;
+  if (gpus > kMost) node.fail(fmt::format("its degrees need {:.3g} GPUs; expected at most {:g}", gpus, kMost));
+  static_cast<void>(read_plan(node, software, static_cast<std::int64_t>(gpus)));
 }
 
 }  // namespace foretrain

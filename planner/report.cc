@@ -2,33 +2,64 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "planner/legality.h"
+#include "planner/long_step.h"
 #include "planner/lower.h"
 #include "sim/simulator.h"
 
 namespace foretrain {
 namespace {
 
-/// Books the compute lane of the busiest stage: its work by part, its waits by what it waited for.
-void fill_time(PlanReport& report, const StepGraph& step, const sim::Timeline& timeline) {
-  const std::vector<std::string>& parts = step.graph.parts();
-  double busiest = -1;
-  sim::LaneTime lane;
+/// The stage whose compute lane works most.
+std::size_t busiest_stage(const StepGraph& step, const sim::Timeline& timeline) {
+  double most = -1;
+  std::size_t busiest = 0;
   for (std::size_t s = 0; s < step.lanes.size(); ++s) {
-    sim::LaneTime time = sim::lane_time(step.graph, timeline, step.lanes[s].compute);
     double busy = 0;
-    for (const double t : time.seconds_by_part) busy += t;
-    if (busy > busiest) {
-      busiest = busy;
-      lane = std::move(time);
-      report.bounding_stage = static_cast<int>(s);
+    for (const double t : sim::lane_time(step.graph, timeline, step.lanes[s].compute).seconds_by_part) busy += t;
+    if (busy > most) {
+      most = busy;
+      busiest = s;
     }
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const double t = lane.seconds_by_part[i] + lane.wait_by_part[i];
-    if (t > 0) report.time.push_back({parts[i], Seconds::from_base(t)});
+  return busiest;
+}
+
+/// Books the compute lane of `stage`: its work by part, its waits by what it waited for, what is left as idle.
+std::vector<TimePart> time_of_stage(const StepGraph& step, const sim::Timeline& timeline, std::size_t stage) {
+  const std::vector<std::string>& parts = step.graph.parts();
+  const sim::LaneTime lane = sim::lane_time(step.graph, timeline, step.lanes[stage].compute);
+  std::vector<TimePart> time;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    time.push_back({parts[i], Seconds::from_base(lane.seconds_by_part[i] + lane.wait_by_part[i])});
+  time.push_back({"idle", Seconds::from_base(lane.idle)});
+  return time;
+}
+
+/// Simulates the step, or where it is long what stands for it, and fills in what it takes. The details are those of the
+/// step that was simulated last.
+void fill_step(DetailedReport& d, const Problem& problem, const PlanCosts& costs, PeakMoments& moments) {
+  PlanReport& r = d.report;
+  const std::optional<StandIns> s = stand_ins(r.plan, costs.micro_batches);
+  StepGraph step = lower(problem, r.plan, s ? with_micro_batches(costs, s->longer) : costs, moments);
+  d.timeline = sim::simulate(step.graph);
+  const std::size_t stage = busiest_stage(step, d.timeline);
+  Picoseconds makespan = d.timeline.makespan;
+  r.time = time_of_stage(step, d.timeline, stage);
+  if (s) {
+    const StepGraph shorter = lower(problem, r.plan, with_micro_batches(costs, s->shorter), moments);
+    const sim::Timeline timeline = sim::simulate(shorter.graph);
+    makespan = on_line(*s, timeline.makespan, makespan, costs.micro_batches);
+    const std::vector<TimePart> time = time_of_stage(shorter, timeline, stage);
+    FORETRAIN_CHECK(time.size() == r.time.size());
+    for (std::size_t i = 0; i < time.size(); ++i)
+      r.time[i].time = Seconds::from_base(on_line(*s, time[i].time.base(), r.time[i].time.base(), costs.micro_batches));
   }
-  if (lane.idle > 0) report.time.push_back({"idle", Seconds::from_base(lane.idle)});
+  std::erase_if(r.time, [](const TimePart& part) { return part.time.base() <= 0; });
+  r.bounding_stage = static_cast<int>(stage);
+  r.step = to_seconds(makespan);
+  d.graph = std::move(step.graph);
 }
 
 void fill_rates(PlanReport& report, const Problem& problem) {
@@ -66,13 +97,9 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
                             .excess = (r.peak_memory - r.memory_limit).base()};
     if (!options.even_if_too_big) return d;
   }
-  StepGraph step = lower(problem, plan, costs, moments);
-  d.timeline = sim::simulate(step.graph);
-  r.step = to_seconds(d.timeline.makespan);
-  fill_time(r, step, d.timeline);
+  fill_step(d, problem, costs, moments);
   fill_rates(r, problem);
   r.interval = step_interval(problem, r.time, r.step);
-  d.graph = std::move(step.graph);
   return d;
 }
 

@@ -47,7 +47,8 @@ struct EvaluateOptions {
 };
 PlanReport evaluate(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
 
-/// The same together with the graph and its timeline (traces, explain).
+/// The same together with the graph and its timeline (traces). Of a very long step these are of a shorter one
+/// (planner/long_step.h).
 struct DetailedReport {
   PlanReport report;
   sim::TaskGraph graph;

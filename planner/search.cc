@@ -5,9 +5,8 @@
 #include <thread>
 
 #include "planner/judge.h"
-#include "planner/lower.h"
+#include "planner/long_step.h"
 #include "planner/plan_space.h"
-#include "sim/simulator.h"
 
 namespace foretrain {
 namespace {
@@ -88,7 +87,7 @@ class Search {
   SearchResult run() {
     judge_all();
     simulate_best();
-    for (const Candidate& c : best_) result_.plans.push_back(evaluate(problem_, space_.unpack(c.plan)));
+    report_best();
     if (problem_.residuals != nullptr)
       for (PlanReport& report : result_.plans)
         report.near_best = &report != &result_.plans.front() &&
@@ -128,34 +127,49 @@ class Search {
   }
 
   void simulate_best() {
-    std::size_t next = 0;
+    std::size_t next = 0;  // one past the last that was looked at; beyond the end after the last batch
     while (next < candidates_.size()) {
       if (best_.size() == top_ && candidates_[next].time > best_.back().time) break;
-      if (stopped() && !best_.empty()) {  // one batch at least: an answer, if not the best one
-        result_.stopped_early = true;
-        break;
-      }
-      const std::size_t end = std::min(next + kBatch, candidates_.size());
-      run_parallel(end - next, threads_, [&](std::size_t i, std::size_t thread) {
-        Candidate& c = candidates_[next + i];
-        c.time = simulated(space_.unpack(c.plan), *judges_[thread]);
-      });
-      best_.insert(best_.end(), candidates_.begin() + static_cast<std::ptrdiff_t>(next),
-                   candidates_.begin() + static_cast<std::ptrdiff_t>(end));
+      const std::vector<Candidate> batch = simulate_batch(next, std::min(next + kBatch, candidates_.size()));
+      next += kBatch;
+      result_.simulated += static_cast<std::int64_t>(batch.size());
+      best_.insert(best_.end(), batch.begin(), batch.end());
       std::sort(best_.begin(), best_.end(), earlier);
       if (best_.size() > top_) best_.resize(top_);
-      result_.simulated += static_cast<std::int64_t>(end - next);
-      next = end;
+      if (stopped()) break;
     }
-    result_.stopped_early = result_.stopped_early || stopped();
+    result_.stopped_early = stopped();
     (result_.stopped_early ? result_.left_out : result_.cut_by_bound) =
-        static_cast<std::int64_t>(candidates_.size() - next);
+        static_cast<std::int64_t>(candidates_.size()) - result_.simulated;
   }
 
-  [[nodiscard]] Picoseconds simulated(const Plan& plan, Judge& judge) const {
-    const PlanCosts costs = judge.costs(plan);
-    const StepGraph step = lower(problem_, plan, costs, judge.moments(), {.memory = false});
-    return sim::simulate(step.graph, {.memory = false, .releases = false}).makespan;
+  /// Candidates `from` to `to` with their simulated times. When the search is stopped, those that are done; but one
+  /// plan at least: an answer, if not the best one.
+  std::vector<Candidate> simulate_batch(std::size_t from, std::size_t to) {
+    std::vector<Candidate> batch(candidates_.begin() + static_cast<std::ptrdiff_t>(from),
+                                 candidates_.begin() + static_cast<std::ptrdiff_t>(to));
+    std::vector<char> done(batch.size(), 0);
+    run_parallel(batch.size(), threads_, [&](std::size_t i, std::size_t thread) {
+      if (stopped() && from + i > 0) return;
+      Candidate& c = batch[i];
+      const Plan plan = space_.unpack(c.plan);
+      Judge& judge = *judges_[thread];
+      // A long step's time is drawn through two shorter ones: the bound holds for it all the same.
+      c.time = std::max(c.time, step_time(problem_, plan, judge.costs(plan), judge.moments()));
+      done[i] = 1;
+    });
+    std::vector<Candidate> simulated;
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      if (done[i] != 0) simulated.push_back(batch[i]);
+    return simulated;
+  }
+
+  /// The reports of the best plans.
+  void report_best() {
+    result_.plans.resize(best_.size());
+    run_parallel(best_.size(), threads_, [&](std::size_t i, std::size_t) {
+      result_.plans[i] = evaluate(problem_, space_.unpack(best_[i].plan));
+    });
   }
 
   const Problem& problem_;

@@ -29,7 +29,7 @@ using OrderFunction = std::vector<Pass> (*)(const PipelineShape&, std::int32_t s
 
 struct Schedule {
   std::string_view name;  ///< "1f1b"
-  std::string_view summary;
+  std::string_view summary, source;
   OrderFunction order;
   /// nullptr when the shape is legal, otherwise why not ("needs micro-batches divisible by stages").
   const char* (*why_illegal)(const PipelineShape&);

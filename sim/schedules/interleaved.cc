@@ -22,12 +22,11 @@ Pass table_row(const PipelineShape& shape, PassKind kind, std::int32_t k) {
 
 std::int32_t total_passes(const PipelineShape& shape) { return shape.micro_batches * shape.virtual_stages; }
 
-/// Forward passes before the first backward one of the steady state. Where all are warm-up, all backwards follow.
-std::int32_t warm_up_passes(const PipelineShape& shape, std::int32_t stage) {
+}  // namespace
+
+std::int32_t interleaved_warm_up(const PipelineShape& shape, std::int32_t stage) {
   return std::min((shape.stages - stage - 1) * 2 + (shape.virtual_stages - 1) * shape.stages, total_passes(shape));
 }
-
-}  // namespace
 
 const char* interleaved_why_illegal(const PipelineShape& shape) {
   if (shape.stages < 2) return "needs at least two stages";
@@ -41,7 +40,7 @@ const char* interleaved_why_illegal(const PipelineShape& shape) {
 std::vector<Pass> interleaved_order(const PipelineShape& shape, std::int32_t stage) {
   FORETRAIN_CHECK(interleaved_why_illegal(shape) == nullptr && stage >= 0 && stage < shape.stages);
   const std::int32_t total = total_passes(shape);
-  const std::int32_t warm_up = warm_up_passes(shape, stage);
+  const std::int32_t warm_up = interleaved_warm_up(shape, stage);
   std::vector<Pass> order;
   order.reserve(2 * static_cast<std::size_t>(total));
   for (std::int32_t k = 0; k < warm_up; ++k) order.push_back(table_row(shape, PassKind::forward, k));
@@ -55,7 +54,7 @@ std::vector<Pass> interleaved_order(const PipelineShape& shape, std::int32_t sta
 
 /// The warm-up's passes and the one of the steady state, when there is one.
 std::int64_t interleaved_peak_in_flight(const PipelineShape& shape, std::int32_t stage) {
-  return std::min(warm_up_passes(shape, stage) + 1, total_passes(shape));
+  return std::min(interleaved_warm_up(shape, stage) + 1, total_passes(shape));
 }
 
 }  // namespace foretrain::sim

@@ -107,6 +107,15 @@ TEST_CASE("The nearest name forgives a slip, a swap and case, and none is named 
   CHECK(nearest_name("cap", equally_near) == "cat");  // both one edit away: the first
   const std::vector<std::string> short_names = {"tp", "pp"};
   CHECK(nearest_name("xy", short_names) == "");  // every letter would have to change
+  // What is not near may still begin alike: four characters and half of the word at least.
+  const std::vector<std::string> frameworks = {"megatron-core", "megatron-deepspeed", "torchtitan"};
+  CHECK(nearest_name("megatron-lm", frameworks) == "");
+  CHECK(likely_name("megatron-lm", frameworks) == "megatron-core");  // nine characters with both: the first
+  CHECK(likely_name("Megatron", frameworks) == "megatron-core");
+  CHECK(likely_name("torch", frameworks) == "torchtitan");
+  CHECK(likely_name("tor", frameworks) == "");            // three characters
+  CHECK(likely_name("mega-parallel", frameworks) == "");  // four of thirteen
+  CHECK(likely_name("torchtitn", frameworks) == "torchtitan");
 }
 
 TEST_CASE("A table pads by characters, aligns numbers right and leaves no blanks at line ends") {

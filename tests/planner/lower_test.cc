@@ -7,6 +7,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "planner/report.h"
 #include "sim/simulator.h"
@@ -178,6 +179,77 @@ TEST_CASE("a pipeline without messages, host or data parallelism takes the sched
     const sim::Timeline t = sim::simulate(lower(problem, plan, costs, moments).graph);
     CHECK(costs.micro_batches == 16);
     CHECK(t.makespan.count == 19 * (costs.forward[1].gpu + costs.backward[1].gpu).count);
+  }
+}
+
+TEST_CASE("interleaving without overlap exchanges messages after every round, and takes the closed form") {
+  // p stages of v chunks, m micro-batches, n = m v passes each way, every pass f or b and every message T.
+  // Megatron-LM's stages go in step. The last stage starts after p - 1 passes and messages; it has (v-1) p rounds of f,
+  // n - (v-1) p of f + b and (v-1) p of b, a message between each two; p - 1 messages and backward passes later stage 0
+  // ends:
+  //     (n + p - 1) (f + b) + (p-1 + n + (v-1) p - 1 + p-1) T
+  // p = 4, v = 2, m = 16: 35 (f + b) + 41 T. With overlap the messages hide: at most those of the fill and the end
+  // show.
+  const Problem problem = job(
+      R"({"model": {"layers": 8, "hidden": 1024, "ffn_hidden": 4096, "heads": 16, "vocab": 32000, "gated_mlp": true},
+          "cluster": {"node": "dgx-h100", "gpus": 4}, "training": {"sequence_length": 512, "global_batch": 16},
+          "software": {"framework": "megatron-core", "cuda_graphs": true}})");
+  Plan plan;
+  plan.pipeline = 4;
+  plan.virtual_pipeline = 2;
+  plan.schedule = ScheduleKind::interleaved;
+  PlanCosts costs = costs_of(problem, plan);
+  for (std::size_t k = 0; k < 8; ++k) {
+    costs.forward[k] = costs.forward[1];
+    costs.backward[k] = costs.backward[1];
+  }
+  for (StageCost& stage : costs.stages) {
+    stage.gradient_tail = {};
+    stage.optimizer = {};
+  }
+  const Picoseconds pass = costs.forward[1].gpu + costs.backward[1].gpu;
+  const Picoseconds message{pass.count / 10};
+  costs.transfer.total = costs.transfer.fixed = message;
+  costs.transfer.flow = {};
+  costs.norm_reduce = {};
+  costs.framework.step_overhead = {};
+  PeakMoments moments;
+  plan.overlap = {false, true, false};
+  const Picoseconds alone = sim::simulate(lower(problem, plan, costs, moments).graph).makespan;
+  CHECK(alone.count == 35 * pass.count + 41 * message.count);
+  plan.overlap.pipeline = true;
+  const Picoseconds overlapped = sim::simulate(lower(problem, plan, costs, moments).graph).makespan;
+  CHECK(overlapped.count >= 35 * pass.count);
+  CHECK(overlapped.count < 35 * pass.count + 20 * message.count);
+}
+
+TEST_CASE("interleaving without overlap ends, and never before it would with overlap, whatever the shape") {
+  for (const std::int32_t pipeline : {3, 4, 5, 8}) {
+    for (const std::int32_t chunks : {2, 3}) {
+      for (const std::int32_t rounds : {1, 2, 3}) {
+        const Problem problem = job(fmt::format(
+            R"({{"model": {{"layers": {}, "hidden": 512, "ffn_hidden": 2048, "heads": 8, "vocab": 8000}},
+                "cluster": {{"node": "dgx-h100", "gpus": {}}},
+                "training": {{"sequence_length": 512, "global_batch": {}}},
+                "software": {{"framework": "megatron-core", "cuda_graphs": true}}}})",
+            pipeline * chunks, pipeline, pipeline * rounds));
+        Plan plan;
+        plan.pipeline = pipeline;
+        plan.virtual_pipeline = chunks;
+        plan.schedule = ScheduleKind::interleaved;
+        CAPTURE(to_text(plan));
+        const PlanCosts costs = costs_of(problem, plan);
+        PeakMoments moments;
+        for (const bool kernels : {false, true}) {
+          const auto takes = [&](bool overlap) {
+            plan.overlap.pipeline = overlap;
+            const StepGraph step = lower(problem, plan, costs, moments, {.memory = false, .kernels = kernels});
+            return sim::simulate(step.graph, {.memory = false, .releases = false}).makespan;
+          };
+          CHECK(takes(true) < takes(false));
+        }
+      }
+    }
   }
 }
 

@@ -74,12 +74,26 @@ TEST_CASE("the same result is written as the same bytes, with the keys that othe
   const SpecNode file = written();
   CHECK(file.keys() == std::vector<std::string>{"schema", "job", "foretrain", "calibration", "search", "plans"});
   CHECK(file.required("search").keys() ==
-        std::vector<std::string>{"considered", "rejected", "cut_by_bound", "simulated"});
+        std::vector<std::string>{"considered", "rejected", "cut_by_bound", "simulated", "stopped_early", "left_out"});
   const SpecNode plan = file.required("plans").items()[0];
   for (const char* key :
        {"rank", "plan", "feasible", "step_seconds", "tokens_per_second_per_gpu", "model_tflops_per_gpu", "mfu",
         "peak_memory_bytes", "memory_headroom_bytes", "stages", "time", "rank_map"})
     CHECK(plan.has(key));
+  CHECK(plan.required("gpus_used").as_int() == 8);  // tensor 2 x data 4
+}
+
+TEST_CASE("a plan file says that its search was stopped, and one that does not say so is of a search that was not") {
+  SearchResult result = two_plans();
+  result.stopped_early = true;
+  result.cut_by_bound = 0;
+  result.left_out = 2;
+  const SpecNode file = SpecNode::parse(plan_file_text(kJob, result, "0.1.0"), "plan.json");
+  CHECK(read_plan_file(file).stopped_early);
+  CHECK(read_plan_file(file).left_out == 2);
+  const SpecNode silent = with_override(with_override(file, "search.stopped_early", "null"), "search.left_out", "null");
+  CHECK_FALSE(read_plan_file(silent).stopped_early);
+  CHECK(read_plan_file(silent).left_out == 0);
 }
 
 TEST_CASE("the job of a plan file takes the plan asked for") {

@@ -128,6 +128,30 @@ TEST_CASE("a search that is stopped gives what it has and says so") {
   CHECK(found.considered == 0);
 }
 
+TEST_CASE("a search that is stopped while it simulates gives the plan with the least bound, and counts the others") {
+  std::atomic<bool> stop{false};
+  SearchOptions options;
+  options.stop = &stop;
+  options.threads = 1;
+  options.progress = [&](std::int64_t done, std::int64_t of) { stop = done == of; };  // all judged, none simulated
+  const Problem problem = job(kSmallSpaces[0]);
+  const SearchResult found = search(problem, options);
+  CHECK(found.stopped_early);
+  CHECK(found.simulated == 1);
+  REQUIRE(found.plans.size() == 1);
+  CHECK(found.cut_by_bound == 0);
+  std::int64_t rejected = 0;
+  for (const std::int64_t n : found.rejected) rejected += n;
+  CHECK(found.left_out == found.considered - rejected - 1);
+  // Judging all plans by hand: none has a bound below that of the one that was simulated.
+  Judge judge(problem);
+  const Picoseconds bound = judge.judge(found.plans[0].plan).bound;
+  for_each_plan(problem, [&](const Plan& plan, std::int64_t) {
+    const Judgement j = judge.judge(plan);
+    if (!j.rejection) CHECK(j.bound >= bound);
+  });
+}
+
 TEST_CASE("the bound cuts most of a space that it knows well") {
   SearchOptions options;
   options.threads = 1;
