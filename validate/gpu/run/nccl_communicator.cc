@@ -161,6 +161,7 @@ class NcclCommunicator final : public parallel::Communicator {
 
   const float* upload(std::span<const float> data) {
     float* to = send_.room(data.size());
+    if (data.empty()) return to;  // a rank that only receives
     FORETRAIN_CUDA_CHECK(cudaMemcpyAsync(to, data.data(), data.size_bytes(), cudaMemcpyHostToDevice, stream_));
     return to;
   }
@@ -168,7 +169,9 @@ class NcclCommunicator final : public parallel::Communicator {
     return const_cast<float*>(upload(std::span<const float>(data)));  // it is this object's own memory
   }
   void download(const float* from, std::span<float> to) {
-    FORETRAIN_CUDA_CHECK(cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+    if (!to.empty()) {
+      FORETRAIN_CUDA_CHECK(cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream_));
+    }
     FORETRAIN_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
   static void copy(std::span<const float> from, std::span<float> to) {
