@@ -38,7 +38,8 @@ IntraNodeFabric usual_fabric(const ClusterSpec& usual, std::int64_t gpus_per_nod
 /// none slower than 100 Gb/s; Omni-Path and EFA come in 100 Gb/s, Slingshot 11 in 200 Gb/s.
 void split_node_bandwidth(BytesPerSecond whole, NetworkKind kind, std::int64_t usual_nics, NodeSpec& node) {
   double nics = static_cast<double>(std::min(usual_nics, node.gpus_per_node));
-  if (kind == NetworkKind::omni_path || kind == NetworkKind::efa) nics = std::round(whole / (100 * Gbit_per_s));
+  if (kind == NetworkKind::omni_path || kind == NetworkKind::efa || kind == NetworkKind::efa_v1)
+    nics = std::round(whole / (100 * Gbit_per_s));
   if (kind == NetworkKind::slingshot) nics = std::round(whole / (200 * Gbit_per_s));
   nics = std::clamp(nics, 1.0, std::max(1.0, std::floor(whole / (100 * Gbit_per_s))));
   node.nics_per_node = static_cast<std::int64_t>(nics);
@@ -73,7 +74,10 @@ void read_network(const SpecNode& network, const NetworkTable& table, ClusterSpe
   NodeSpec& node = cluster.node;
   NetworkSpec& net = cluster.network;
   if (const auto kind = network.optional("kind")) {
-    net = table[static_cast<std::size_t>(read_network_kind(*kind))].spec;
+    NetworkKind named = read_network_kind(*kind);
+    // p3dn and p4d have EFA's first generation; later GPUs came with the second.
+    if (named == NetworkKind::efa && cluster.gpu.compute_capability < 90) named = NetworkKind::efa_v1;
+    net = table[static_cast<std::size_t>(named)].spec;
     // Rails are how InfiniBand and RoCE pods are wired; the other fabrics reach every NIC alike.
     if (net.kind != NetworkKind::infiniband && net.kind != NetworkKind::roce) node.rail_optimised = false;
   }
@@ -89,6 +93,26 @@ void read_network(const SpecNode& network, const NetworkTable& table, ClusterSpe
     if (cluster.nvlink_domain % node.gpus_per_node != 0)
       domain->fail_expected("an NVLink domain of whole nodes, a multiple of " + std::to_string(node.gpus_per_node));
   }
+}
+
+/// NCCL's version and what its environment forces.
+NcclSettings read_nccl(const SpecNode& spec) {
+  spec.allow_only({"version", "algorithm", "protocol"});
+  NcclSettings nccl;
+  if (const auto version = spec.optional("version")) {
+    const auto parsed = parse_nccl_version(version->as_string());
+    if (!parsed) version->fail_expected("NCCL's version, \"2.18.3\"");
+    nccl.version = *parsed;
+  }
+  // What NCCL chooses by itself among send and receive is not forced: the last two names are left out.
+  constexpr std::array<std::string_view, 4> kForced = {kAlgorithmNames[0], kAlgorithmNames[1], kAlgorithmNames[2],
+                                                       kAlgorithmNames[3]};
+  constexpr std::array<std::string_view, 3> kProtocols = {kProtocolNames[0], kProtocolNames[1], kProtocolNames[2]};
+  if (const auto algorithm = spec.optional("algorithm"))
+    nccl.forced.algorithm = static_cast<NcclAlgorithm>(algorithm->as_choice(kForced, "NCCL algorithm"));
+  if (const auto protocol = spec.optional("protocol"))
+    nccl.forced.protocol = static_cast<NcclProtocol>(protocol->as_choice(kProtocols, "NCCL protocol"));
+  return nccl;
 }
 
 /// Another number of GPUs in the node: its fabric, domain and NICs follow.
@@ -150,7 +174,7 @@ ClusterSpec Catalogue::named_cluster(const SpecNode& spec, int depth) const {
 }
 
 ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
-  spec.allow_only({"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "network"});
+  spec.allow_only({"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "network", "nccl"});
   if (const auto schema = spec.optional("schema"); schema && schema->as_string() != "foretrain.cluster/1")
     schema->fail_expected("\"foretrain.cluster/1\"");
   const auto node_name = spec.optional("node");
@@ -177,6 +201,7 @@ ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
     cluster.node.fabric = static_cast<IntraNodeFabric>(fabric->as_choice(kIntraNodeFabricNames, "intra-node fabric"));
   cluster.node.scale_up_bandwidth = scale_up_bandwidth(cluster);
   if (const auto network = spec.optional("network")) read_network(*network, networks_, cluster);
+  if (const auto nccl = spec.optional("nccl")) cluster.nccl = read_nccl(*nccl);
   if (const auto name = spec.optional("name")) cluster.name = name->as_string();
   return cluster;
 }

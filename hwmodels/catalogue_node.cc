@@ -7,7 +7,7 @@ NetworkTable read_networks(const SpecNode& root) {
   NetworkTable table;
   std::array<bool, kNetworkKindNames.size()> seen{};
   for (const auto& [name, row] : file.rows()) {
-    row.allow_only({"latency", "efficiency", "nodes_per_leaf"});
+    row.allow_only({"latency", "efficiency", "nodes_per_leaf", "host_bandwidth"});
     std::size_t kind = 0;
     while (kind < kNetworkKindNames.size() && kNetworkKindNames[kind] != name) ++kind;
     if (kind == kNetworkKindNames.size()) row.fail("\"" + name + "\" is no kind of network");
@@ -16,6 +16,8 @@ NetworkTable read_networks(const SpecNode& root) {
     entry.spec.latency = file.fact(row, "latency", entry.source).as_seconds();
     entry.spec.efficiency = file.fact(row, "efficiency", entry.source).as_real({0.01, 1});
     entry.spec.nodes_per_leaf = file.fact(row, "nodes_per_leaf", entry.source).as_int();
+    if (row.has("host_bandwidth"))
+      entry.spec.host_bandwidth = file.fact(row, "host_bandwidth", entry.source).as_bytes_per_second();
     seen[kind] = true;
   }
   for (std::size_t kind = 0; kind < seen.size(); ++kind)
@@ -43,7 +45,7 @@ namespace {
 ClusterSpec read_node(const CatalogueFile& file, const std::string& name, const SpecNode& row, const GpuTable& gpus,
                       const NetworkTable& networks) {
   row.allow_only({"gpu", "aliases", "gpus_per_node", "intra_node", "nvlink_domain", "nics_per_node", "nic_bandwidth",
-                  "network", "rail_optimised", "cpu", "note"});
+                  "network", "network_efficiency", "rail_optimised", "cpu", "note"});
   ClusterSpec cluster;
   cluster.name = name;
   const SpecNode gpu = row.required("gpu");
@@ -61,6 +63,8 @@ ClusterSpec read_node(const CatalogueFile& file, const std::string& name, const 
   node.cpu = static_cast<HostCpu>(file.fact(row, "cpu", cluster.source).as_choice(kHostCpuNames, "host processor"));
   cluster.nvlink_domain = file.fact(row, "nvlink_domain", cluster.source).as_int({1, 100'000});
   cluster.network = networks[static_cast<std::size_t>(read_network_kind(row.required("network")))].spec;
+  if (row.has("network_efficiency"))
+    cluster.network.efficiency = file.fact(row, "network_efficiency", cluster.source).as_real({0.01, 1});
   cluster.gpus = node.gpus_per_node;
   return cluster;
 }

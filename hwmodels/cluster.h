@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "hwmodels/gpu.h"
+#include "hwmodels/nccl.h"
 
 namespace foretrain {
 
@@ -15,11 +16,24 @@ namespace foretrain {
 enum class IntraNodeFabric { nvswitch, nvlink_mesh, nvlink_cube_mesh, pcie, pcie_no_p2p };
 inline constexpr std::array<std::string_view, 5> kIntraNodeFabricNames = {"nvswitch", "nvlink_mesh", "nvlink_cube_mesh",
                                                                           "pcie", "pcie_no_p2p"};
-/// The kind of network between nodes; sets latency and efficiency defaults.
-enum class NetworkKind { infiniband, roce, efa, slingshot, omni_path, ethernet_tcp };
-/// As files spell them; "omni-path" and "ethernet-tcp" are read too.
-inline constexpr std::array<std::string_view, 6> kNetworkKindNames = {"infiniband", "roce",      "efa",
-                                                                      "slingshot",  "omni_path", "ethernet_tcp"};
+/// The kind of network between nodes, with the transport that NCCL has on it; sets latency and efficiency defaults.
+/// `efa` is EFA of p5 and later (RDMA writes), `efa_v1` that of p3dn and p4d; `ethernet_tcp` are plain sockets,
+/// `gpudirect_tcpx` and `gpudirect_tcpxo` Google's transports of A3 High and A3 Mega.
+enum class NetworkKind {
+  infiniband,
+  roce,
+  efa,
+  slingshot,
+  omni_path,
+  ethernet_tcp,
+  efa_v1,
+  gpudirect_tcpx,
+  gpudirect_tcpxo
+};
+/// As files spell them; with hyphens ("omni-path") they are read too.
+inline constexpr std::array<std::string_view, 9> kNetworkKindNames = {
+    "infiniband",     "roce",           "efa", "slingshot", "omni_path", "ethernet_tcp", "efa_v1",
+    "gpudirect_tcpx", "gpudirect_tcpxo"};
 /// The host processor: NCCL's tuning and its route to the NIC depend on it.
 enum class HostCpu { intel, amd, arm };
 inline constexpr std::array<std::string_view, 3> kHostCpuNames = {"intel", "amd", "arm"};
@@ -41,6 +55,8 @@ struct NetworkSpec {
   double efficiency = 1;             ///< payload share of the line rate that one flow reaches (0, 1]
   double oversubscription = 1;       ///< >= 1: leaf down-link over up-link capacity
   std::int64_t nodes_per_leaf = 32;  ///< nodes under one leaf (rail-optimised: under one set of rails)
+  /// What a node's processors copy to and from its sockets, one direction; 0: data does not pass through them.
+  BytesPerSecond host_bandwidth;
 };
 
 struct ClusterSpec {
@@ -50,6 +66,7 @@ struct ClusterSpec {
   NetworkSpec network;
   std::int64_t gpus = 8;           ///< all GPUs used; the last node may be part full
   std::int64_t nvlink_domain = 8;  ///< GPUs that reach each other over NVLink: gpus_per_node, or 72 on NVL72
+  NcclSettings nccl;               ///< the NCCL (or RCCL) that runs on it
   std::string source;              ///< ids of the catalogue's sources, "" for what a job describes
 };
 

@@ -41,7 +41,10 @@ Candidates candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoi
 }
 
 /// What was forced, as far as the group can do it.
-Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoice& choice) {
+Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, CollectiveChoice choice,
+                               const CollectiveChoice& environment) {
+  if (!choice.algorithm) choice.algorithm = environment.algorithm;
+  if (!choice.protocol) choice.protocol = environment.protocol;
   Candidates found = candidates(s, op, choice);
   if (found.count == 0) found = candidates(s, op, {choice.algorithm, std::nullopt});
   if (found.count == 0) found = candidates(s, op, {});
@@ -85,7 +88,7 @@ CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp
     const NcclProtocol p = NcclProtocol::simple;
     return result(NcclAlgorithm::p2p, p, wall_cost(s, op, NcclAlgorithm::p2p, p, constants), size, {});
   }
-  const Candidates found = possible_candidates(s, op, choice);
+  const Candidates found = possible_candidates(s, op, choice, cluster.nccl.forced);
   // Where NCCL changes its choice the new one may be faster than the old one was: the time of a smaller size holds on.
   Seconds so_far;
   std::size_t chosen = found.count;

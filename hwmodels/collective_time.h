@@ -14,10 +14,6 @@ namespace foretrain {
 enum class CollectiveOp { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, send_recv };
 inline constexpr std::array<std::string_view, 6> kCollectiveNames = {"all_reduce", "all_gather", "reduce_scatter",
                                                                      "all_to_all", "broadcast",  "send_recv"};
-enum class NcclAlgorithm { ring, tree, nvls, nvls_tree, p2p, none };
-enum class NcclProtocol { ll, ll128, simple, none };
-inline constexpr std::array<std::string_view, 6> kAlgorithmNames = {"ring", "tree", "nvls", "nvls_tree", "p2p", "none"};
-inline constexpr std::array<std::string_view, 4> kProtocolNames = {"ll", "ll128", "simple", "none"};
 
 /// How a group of ranks lies over the cluster. All nodes hold equally many of its ranks.
 struct GroupLayout {
@@ -38,12 +34,6 @@ struct CollectiveTime {
   Seconds latency;               ///< launch, steps and filling of the pipeline: what does not shrink with bandwidth
   Bytes network_bytes_per_gpu;   ///< one direction, through this GPU's share of the NICs
   Bytes scale_up_bytes_per_gpu;  ///< one direction, over NVLink (or PCIe)
-};
-
-/// Optional forcing, as NCCL_ALGO / NCCL_PROTO do. What the group cannot do (NVLS on A100) is not forced.
-struct CollectiveChoice {
-  std::optional<NcclAlgorithm> algorithm;
-  std::optional<NcclProtocol> protocol;
 };
 
 /// Time until every rank of the group has its result. `size` as nccl-tests counts it: all_reduce and broadcast one

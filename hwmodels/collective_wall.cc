@@ -11,29 +11,42 @@ namespace {
 // for: collective_wall.h.
 constexpr WallConstants kMeasured = {
     .links = {{
-        {7.89, 1.49, 1.7, 2.92, 9.01, 0.351, 0.612, 0.992, 0.196, 0.0437, 0, 0, 0, 0, 14, 4, 0.8, 0.1},  // volta
-        {7.94, 1.02, 3.01, 3.07, 27.4, 0.357, 0.631, 0.786, 0.446, 0.0379, 0, 0, 0, 0, 12.8, 5.1, 0.674,
-         0.198},  // ampere
-        {5.14, 0.764, 3.55, 1.94, 10.9, 0.422, 0.863, 0.85, 0.528, 0.0591, 37.7, 0.68, 0.62, 47.5, 7.15, 5.75, 0.761,
-         0.183},  // hopper
-        {7.53, 1.27, 2.5, 2.58, 9.33, 0.334, 0.612, 0.783, 0.551, 0.0336, 45.5, 0.57, 0.488, 61.9, 10.2, 5.64, 0.604,
-         0.175},                                                                               // blackwell
+        {7.65, 2.22, 1.7, 2.83, 8.48, 0.402, 0.612, 0.962, 0.162, 0.0394, 0, 0, 0, 0, 14, 4, 0.8, 0.1},  // volta
+        {8.43, 0.948, 3.1, 2.98, 27.4, 0.346, 0.631, 0.786, 0.446, 0.0327, 0, 0, 0, 0, 12.8, 5.84, 0.674,
+         0.218},  // ampere
+        {5.14, 0.787, 3.77, 1.82, 10.6, 0.422, 0.916, 0.85, 0.528, 0.0591, 37.7, 0.68, 0.62, 50.4, 7.15, 5.58, 0.761,
+         0.208},  // hopper
+        {7.53, 1.27, 2.58, 2.91, 9.05, 0.334, 0.612, 0.783, 0.551, 0.0282, 46.9, 0.57, 0.473, 65.7, 10.2, 5.64, 0.604,
+         0.165},                                                                               // blackwell
         {6, 0.5, 1.06, 2, 10, 0.37, 0.582, 0.772, 0.291, 0.097, 0, 0, 0, 0, 10, 4, 0.7, 0.2},  // amd
-        {4.46, 1.49, 1.4, 2.2, 8.81, 0.412, 0.4, 0.685, 0.097, 0.0419, 0, 0, 0, 0, 9.45, 4.24, 0.55, 0.118},  // pcie
+        {4.46, 1.49, 1.4, 2.2, 9.34, 0.412, 0.4, 0.685, 0.097, 0.0378, 0, 0, 0, 0, 9.45, 4.37, 0.55, 0.13},  // pcie
     }},
-    .network = {6.74, 8.51, 0.171, 0.901, 0.8, 0.954, 0.574, 0.2, 0.423, 1.86, {0, 0, 95.8, 152, 140, 636}},
+    .network = {5.66, 9.03, 0.194, 0.956, 0.85, 0.186, 60.4},
+    // message, ll_stall, stall, tree_fill, peer, all_to_all_share; Omni-Path as Slingshot
+    .transports = {{{1, 1.03, 1, 40, 4.92, 0.887},         // infiniband
+                    {1, 1, 1, 40, 4.6, 0.954},             // roce
+                    {3, 5.15, 10, 113, 8, 0.9},            // efa
+                    {7.57, 22.3, 36.1, 130, 11.3, 0.496},  // slingshot
+                    {7.57, 22.3, 36.1, 130, 11.3, 0.496},  // omni_path
+                    {10, 31, 60, 300, 25, 0.7},            // ethernet_tcp
+                    {3, 5, 10, 308, 8, 0.9},               // efa_v1
+                    {10.3, 46.9, 58.3, 380, 25, 0.9},      // gpudirect_tcpx
+                    {6.59, 9.41, 8.14, 333, 12, 0.9}}},    // gpudirect_tcpxo
 };
 
 /// A ring that crosses sockets goes through the processors' link: 22 GB/s on Sapphire Rapids (NCCL, topo.h) and 24
 /// measured (RTX PRO 6000, 4 and 8 GPUs).
 constexpr BytesPerSecond kSocketLink = 24 * GB_per_s;
+/// What the GPUs of one socket send to the other together: 4 of 8 RTX PRO 6000 send half of 512 MiB each in 25.5 ms
+/// (all_to_all).
+constexpr BytesPerSecond kBetweenSockets = 42 * GB_per_s;
 /// LL's steps lengthen up to this size, as more warps take part (measured on A100, H100 and B200: 8 to 32 KiB).
 constexpr Bytes kLowLatencyFull = 32 * KiB;
-/// One rank's part of a ring from which libfabric waits for the receiver (Polaris: 16 to 32 KiB); a tree's chunks on
-/// one rail reach it earlier in the size.
-constexpr Bytes kEagerMessage = 32 * KiB, kTreeChunks = 1 * MiB;
-/// Peers until each costs a whole Simple step (all_to_all on Polaris, 2 to 540 nodes).
-constexpr double kManyPeers = 128;
+/// One rank's part of a ring from which libfabric waits for the receiver (Polaris, 2 to 540 nodes: it begins at 8 KiB
+/// and is whole at 16 to 32 KiB).
+constexpr Bytes kEagerMessage = 32 * KiB;
+/// On one rail: LL's chunks of a tree that no longer fit, and Simple's until every level has whole ones.
+constexpr Bytes kTreeLowLatency = 32 * KiB, kTreeChunks = 4 * MiB;
 
 bool is_pcie(IntraNodeFabric f) { return f == IntraNodeFabric::pcie || f == IntraNodeFabric::pcie_no_p2p; }
 
@@ -50,10 +63,13 @@ BytesPerSecond link_rate(const NcclSystem& s, double share) {
   return rate;
 }
 
-/// What the NICs of one node give this group: its own rails, and no more than its part of all.
-BytesPerSecond network_rate(const NcclSystem& s) {
-  return s.network_efficiency * min(s.rails * s.rail, s.node_nics / s.groups);
+/// What the NICs of one node give this group: its own rails, and no more than its part of all, nor of what the node's
+/// processors copy where data goes through sockets.
+BytesPerSecond network_rate(const NcclSystem& s, BytesPerSecond own_rails) {
+  const BytesPerSecond nics = s.network_efficiency * min(own_rails, s.node_nics / s.groups);
+  return s.host_bandwidth.base() > 0 ? min(nics, s.host_bandwidth / s.groups) : nics;
 }
+BytesPerSecond network_rate(const NcclSystem& s) { return network_rate(s, s.rails * s.rail); }
 
 /// One step through the network, in microseconds.
 double network_hop(const NcclSystem& s, const NetworkConstants& net, NcclProtocol p) {
@@ -61,9 +77,8 @@ double network_hop(const NcclSystem& s, const NetworkConstants& net, NcclProtoco
   return p == NcclProtocol::simple ? net.simple_overhead + 2 * wire : net.ll_overhead + wire;
 }
 
-/// What a Simple step waits, in microseconds, once its message is too long to be sent before the receiver asks for it.
-double stall_us(const NcclSystem& s, const NetworkConstants& net) {
-  return net.stall[static_cast<std::size_t>(s.network)];
+const TransportConstants& transport_of(const NcclSystem& s, const WallConstants& constants) {
+  return constants.transports[static_cast<std::size_t>(s.network)];
 }
 
 struct Protocol {
@@ -88,20 +103,25 @@ void set_byte_time(const NcclSystem& s, double node_bytes, BytesPerSecond link, 
   w.per_byte = max(through_links, through_nics);
 }
 
-/// Every rank sends to the next: steps/n of the size pass each link, and once each node's NICs.
-WallCost ring_cost(const NcclSystem& s, const LinkConstants& k, const NetworkConstants& net, CollectiveOp op,
+/// Every rank sends to the next: steps/n of the size pass each link, and once each node's NICs. Each link between nodes
+/// passes one message for each step of the ring, N-1 of n-1 of them one after the other.
+WallCost ring_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op,
                    NcclProtocol p) {
+  const NetworkConstants& net = constants.network;
+  const TransportConstants& transport = transport_of(s, constants);
   const Protocol protocol = protocol_of(k, net, p);
   const double steps = ring_steps(op, s.ranks);
   const double net_steps = s.nodes > 1 ? steps / (s.ranks - 1) * (s.nodes - 1) : 0;
   const double volume = op == CollectiveOp::broadcast ? 1 : steps / s.ranks;
+  const double one_by_one = (steps - net_steps) * protocol.hop + net_steps * network_hop(s, net, p);
+  const double messages = s.nodes > 1 ? steps : 0;
   WallCost w;
-  w.latency = (k.launch + protocol.setup + (steps - net_steps) * protocol.hop + net_steps * network_hop(s, net, p)) *
-              microseconds;
+  w.latency = (k.launch + protocol.setup + std::max(one_by_one, messages * transport.message)) * microseconds;
   w.link_bytes = s.ranks_per_node > 1 ? volume + k.last_step / s.ranks : 0;
   set_byte_time(s, s.nodes > 1 ? volume : 0, link_rate(s, protocol.link_share),
                 protocol.network_share * network_rate(s), w);
-  if (p == NcclProtocol::simple) w.stall = {net_steps * stall_us(s, net) * microseconds, s.ranks * kEagerMessage};
+  const double stall = p == NcclProtocol::simple ? transport.stall : transport.ll_stall;
+  w.stall = {messages * stall * microseconds, s.ranks * kEagerMessage};
   if (p == NcclProtocol::ll) {
     w.ramps[0] = {net.ll_growth * (steps - net_steps) * protocol.hop * microseconds, kLowLatencyFull};
   } else if (p == NcclProtocol::simple) {  // 2 MiB chunks, twice the channels of the search
@@ -114,61 +134,67 @@ WallCost ring_cost(const NcclSystem& s, const LinkConstants& k, const NetworkCon
 /// Up a chain of the node's GPUs, up and down a double binary tree of nodes, and back: the size passes each link twice.
 /// Two nodes exchange it once in each direction; in larger trees an inner node sends it up once and down to its
 /// children.
-WallCost tree_cost(const NcclSystem& s, const LinkConstants& k, const NetworkConstants& net, NcclProtocol p) {
+WallCost tree_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, NcclProtocol p) {
+  const NetworkConstants& net = constants.network;
+  const TransportConstants& transport = transport_of(s, constants);
   const Protocol protocol = protocol_of(k, net, p);
+  const double levels = 2 * std::log2(s.nodes);
   WallCost w;
-  w.latency = (k.launch + protocol.setup + 2 * (s.ranks_per_node - 1) * protocol.hop +
-               2 * std::log2(s.nodes) * network_hop(s, net, p)) *
-              microseconds;
+  w.latency =
+      (k.launch + protocol.setup + 2 * (s.ranks_per_node - 1) * protocol.hop + levels * network_hop(s, net, p)) *
+      microseconds;
   w.link_bytes = s.ranks_per_node > 1 ? 2 : 0;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
-  if (p == NcclProtocol::simple)
-    w.stall = {2 * std::log2(s.nodes) * stall_us(s, net) * microseconds, s.rails * kTreeChunks};
   set_byte_time(s, node_bytes, link_rate(s, protocol.link_share), reach * protocol.network_share * network_rate(s), w);
+  w.ramps[0] = p == NcclProtocol::simple ? Ramp{levels * transport.tree_fill * microseconds, s.rails * kTreeChunks}
+                                         : Ramp{levels * transport.ll_stall * microseconds, s.rails * kTreeLowLatency};
   return w;
 }
 
 /// The switch reduces and multicasts: a GPU sends its buffer once and its reduced part once more.
-WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const NetworkConstants& net, CollectiveOp op) {
+WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op) {
+  const NetworkConstants& net = constants.network;
   const double r = s.ranks_per_node;
+  const double levels = s.nodes > 1 ? 2 * std::log2(s.nodes) : 0;
   WallCost w;
-  const double levels = s.nodes > 1 ? std::log2(s.nodes) : 0;
-  w.latency = (k.nvls_setup + 2 * levels * network_hop(s, net, NcclProtocol::simple)) * microseconds;
+  w.latency = (k.nvls_setup + levels * network_hop(s, net, NcclProtocol::simple)) * microseconds;
   w.link_bytes = op == CollectiveOp::all_reduce ? (r + 1) / r : 1;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
   set_byte_time(s, node_bytes, link_rate(s, s.nodes > 1 || r > 8 ? k.nvls_tree_share : k.nvls_share),
                 reach * network_rate(s), w);
-  w.stall = {2 * levels * stall_us(s, net) * microseconds, s.rails * kTreeChunks};
-  w.ramps[0] = {k.nvls_fill * (1 + net.nvls_tree_fill * levels) * r / 8 * microseconds, r * 8 * MiB};
+  w.ramps[0] = {k.nvls_fill * r / 8 * microseconds, r * 8 * MiB};
+  w.ramps[1] = {levels * transport_of(s, constants).tree_fill * microseconds, s.rails * kTreeChunks};
   return w;
 }
 
 /// Every rank sends a part to each other one, or (send_recv) the whole to one.
-WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const NetworkConstants& net, CollectiveOp op) {
+WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op) {
+  const NetworkConstants& net = constants.network;
+  const TransportConstants& transport = transport_of(s, constants);
   const bool all = op == CollectiveOp::all_to_all;
   const double n = s.ranks, r = s.ranks_per_node, remote = all ? n - r : s.nodes > 1 ? 1 : 0;
-  const bool near =
-      s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
   WallCost w;
-  const double peer = std::clamp(remote / kManyPeers, net.least_peer, 1.0) * network_hop(s, net, NcclProtocol::simple);
   w.latency = (k.p2p_launch + (remote > 0 ? network_hop(s, net, NcclProtocol::ll) : 0)) * microseconds;
-  if (all) w.stall = {remote * peer * microseconds, 1 * bytes};  // peers are served beside the transfer
+  if (all) w.stall = {remote * transport.peer * microseconds, 1 * bytes};  // peers are served beside the transfer
   w.link_bytes = all ? (r > 1 ? (r - 1 + 0.5 * k.last_step) / n : 0) : remote > 0 ? 0 : 1;
   const double node_bytes = all ? r * remote / n : remote;
-  BytesPerSecond network = network_rate(s);
-  if (!all) network = s.network_efficiency * min(s.rail, s.node_nics / s.groups);
+  BytesPerSecond network = all ? transport.all_to_all_share * network_rate(s) : network_rate(s, s.rail);
   // Only all-to-all leaves its leaf with most of its bytes; rings and trees cross few times.
   const double crossing = std::max(0.0, 1 - s.nodes_per_leaf / s.nodes);
-  const double reach = near ? net.all_to_all_near : all ? net.all_to_all_far : 1;
-  network = reach / std::max(1.0, crossing * s.oversubscription) * network;
-  set_byte_time(s, node_bytes, link_rate(s, k.p2p_share), network, w);
-  if (!all) w.network_bytes = node_bytes;
-  if (all) {
-    w.ramps[0] = {k.p2p_simple * microseconds, n * 64 * KiB};
-    w.ramps[1] = {k.p2p_fill * (n * 8 * MiB / bytes) * w.per_byte, n * 8 * MiB};
+  network = network / std::max(1.0, crossing * s.oversubscription);
+  BytesPerSecond link = link_rate(s, k.p2p_share);
+  // Half of what a GPU sends goes to the other socket, beside what its socket's other GPUs send there.
+  if (all && is_pcie(s.fabric) && r > 4) link = min(link, 4 * (r - 1) / (r * r) * kBetweenSockets);
+  set_byte_time(s, node_bytes, link, network, w);
+  if (!all) {
+    w.network_bytes = node_bytes;
+    return w;
   }
+  w.ramps[0] = {k.p2p_simple * microseconds, n * 64 * KiB};
+  w.ramps[1] = {k.p2p_fill * (n * 8 * MiB / bytes) * (w.link_bytes * bytes / link), n * 8 * MiB};
+  if (remote > 0) w.ramps[2] = {net.peer_fill * microseconds, n * 128 * KiB};
   return w;
 }
 
@@ -179,17 +205,16 @@ const WallConstants& measured_wall_constants() { return kMeasured; }
 WallCost wall_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol,
                    const WallConstants& constants) {
   const LinkConstants& k = constants.links[static_cast<std::size_t>(class_of(s))];
-  const NetworkConstants& net = constants.network;
   switch (algorithm) {
     case NcclAlgorithm::ring:
-      return ring_cost(s, k, net, op, protocol);
+      return ring_cost(s, k, constants, op, protocol);
     case NcclAlgorithm::tree:
-      return tree_cost(s, k, net, protocol);
+      return tree_cost(s, k, constants, protocol);
     case NcclAlgorithm::nvls:
     case NcclAlgorithm::nvls_tree:
-      return nvls_cost(s, k, net, op);
+      return nvls_cost(s, k, constants, op);
     default:
-      return p2p_cost(s, k, net, op);
+      return p2p_cost(s, k, constants, op);
   }
 }
 

@@ -23,7 +23,7 @@ struct WallCost {
   Seconds latency;   ///< launch, steps through links and NICs
   Seconds per_byte;  ///< time of one byte of the size at the bottleneck, links or NICs
   Ramp stall;        ///< waits of the network's protocol, which a long transfer hides
-  std::array<Ramp, 2> ramps;
+  std::array<Ramp, 3> ramps;
   double link_bytes = 0;     ///< through one GPU's scale-up links, one direction, for each byte of the size
   double network_bytes = 0;  ///< out of one GPU's share of the NICs, for each byte of the size
 };
@@ -52,26 +52,32 @@ struct LinkConstants {
 enum class LinkClass { volta, ampere, hopper, blackwell, amd, pcie };
 inline constexpr std::size_t kLinkClasses = 6;
 
-/// What a network costs beyond its catalogue entry. Times in microseconds.
+/// What NCCL's steps over any network cost. Times in microseconds; the latency of the catalogue comes on top.
 struct NetworkConstants {
-  double ll_overhead;      ///< GPU, proxy thread, NIC and back for one LL step; the catalogue's latency comes on top
+  double ll_overhead;      ///< GPU, proxy thread, NIC and back for one LL step
   double simple_overhead;  ///< the same with a chunk and a flush; the latency counts twice
   double ll_share;         ///< of the NICs' payload rate
   double ll128_share;
   double deep_tree_share;  ///< of the NICs' rate that trees of three and more nodes reach
-  double all_to_all_near;  ///< of the NICs' rate, GPUs beside their NIC (InfiniBand, RoCE, EFA)
-  double all_to_all_far;   ///< ... NICs behind the host (Slingshot, Omni-Path, plain Ethernet)
   double ll_growth;        ///< LL steps are longer by this part once several warps have data
-  double least_peer;       ///< part of a Simple step that each remote peer of few costs; many cost a whole one
-  double nvls_tree_fill;   ///< more of NVLS's filling for each level of the tree of nodes
-  /// Microseconds that one Simple step waits once messages leave the NIC's eager protocol, by NetworkKind.
-  std::array<double, kNetworkKindNames.size()> stall;
+  double peer_fill;        ///< all_to_all: until every remote peer's part is cut into whole chunks
+};
+
+/// What one kind of network's transport costs NCCL. Times in microseconds.
+struct TransportConstants {
+  double message;    ///< between two messages of one rank to its neighbour in a ring: each waits for the one before
+  double ll_stall;   ///< wait for one LL message that is too long to be sent before its receiver asks for it
+  double stall;      ///< the same for a Simple message of a ring
+  double tree_fill;  ///< one level of a tree, down or up, until whole chunks are on their way
+  double peer;       ///< each remote peer of all_to_all
+  double all_to_all_share;  ///< of the NICs' rate
 };
 
 /// All that was measured: plain numbers, so that a fit can vary them (validate/fit_collectives.cc).
 struct WallConstants {
   std::array<LinkConstants, kLinkClasses> links;  // by LinkClass
   NetworkConstants network;
+  std::array<TransportConstants, kNetworkKindNames.size()> transports;  // by NetworkKind
 };
 /// The fit to validate/published/collectives, as docs/models/collective.md derives it.
 const WallConstants& measured_wall_constants();

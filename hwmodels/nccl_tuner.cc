@@ -4,22 +4,15 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "hwmodels/nccl_release.h"
 
 namespace foretrain {
 namespace {
 
-using PerProtocol = std::array<double, 3>;  // LL, LL128, Simple
-using PerScale = std::array<double, 3>;     // 1 node, 2 nodes, more
+using PerScale = std::array<double, 3>;  // 1 node, 2 nodes, more
 
-// Microseconds (tuning.cc: baseLatencies, hwLatencies).
-constexpr PerProtocol kTreeBase = {6.8, 14, 8.4}, kRingBase = {6.6, 14, 8.4};
-constexpr PerProtocol kTreeNvlink = {0.6, 1.25, 4}, kRingNvlink = {0.6, 1.9, 3.4};
-constexpr PerProtocol kTreePcie = {1, 1.9, 4}, kRingPcie = {1, 2.5, 5.7};
-constexpr PerProtocol kTreeNet = {5, 8.5, 14}, kRingNet = {2.7, 4, 14};
-constexpr double kNvlsHop = 25, kNvlsTreeNet = 20.9, kNvlsBase = 0;
-
-// GB/s (tuning.cc: llMaxBws, perChMaxRingLL128Bws, perChMaxTreeBws, perChMaxTreeLL128Bws, perChMaxNVLSTreeBws), by
-// generation.
+// GB/s in 2.28.9 (tuning.cc: llMaxBws, perChMaxRingLL128Bws, perChMaxTreeBws, perChMaxTreeLL128Bws,
+// perChMaxNVLSTreeBws), by generation.
 constexpr std::array<PerScale, 4> kLowLatencyMost = {{{39, 39, 20.4}, {87.7, 22.5, 19}, {141, 45, 35}, {282, 90, 70}}};
 constexpr std::array<PerScale, 4> kRing128Most = {{{20, 20, 20}, {20, 20, 20}, {36.7, 36.7, 36.7}, {73.4, 34.6, 73.4}}};
 constexpr std::array<PerScale, 4> kTreeMost = {{{26.5, 18.5, 10}, {24, 23.6, 17.8}, {38.7, 41.4, 36}, {70, 42.8, 24}}};
@@ -165,15 +158,31 @@ double ring_steps(CollectiveOp op, double ranks) {
   return op == CollectiveOp::all_reduce ? 2 * (ranks - 1) : ranks - 1;
 }
 
+namespace {
+
+/// What the network plugin tells NCCL of its latency: only AWS's says anything (aws-ofi-nccl, src/platform-aws.cpp: 75
+/// us, 35 us from p5en with its NICs of 200 Gb/s on).
+Seconds reported_latency(const ClusterSpec& cluster) {
+  const NetworkKind kind = cluster.network.kind;
+  if (kind != NetworkKind::efa && kind != NetworkKind::efa_v1) return {};
+  return (cluster.node.nic_bandwidth > 150 * Gbit_per_s ? 35 : 75) * microseconds;
+}
+
+}  // namespace
+
 NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
   FORETRAIN_CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.groups_sharing_nics >= 1);
   NcclSystem s;
   s.generation = generation_of(cluster.gpu);
+  s.compute_capability = cluster.gpu.compute_capability;
   s.amd_gpu = cluster.gpu.vendor == "AMD";
   s.cpu = cluster.node.cpu;
   s.fabric = cluster.node.fabric;
   s.network = cluster.network.kind;
+  s.reported_latency = reported_latency(cluster);
   s.network_latency = cluster.network.latency;
+  s.host_bandwidth = cluster.network.host_bandwidth;
+  s.release = &nccl_release(cluster.nccl.version);
   s.network_efficiency = cluster.network.efficiency;
   s.oversubscription = cluster.network.oversubscription;
   s.nodes_per_leaf = static_cast<double>(cluster.network.nodes_per_leaf);
@@ -196,20 +205,29 @@ NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
 
 namespace {
 
+/// A channel's cap. Before 2.28 Blackwell's are Hopper's twice.
+double channel_most(const NcclSystem& s, const std::array<PerScale, 4>& most) {
+  const bool doubled = s.release->doubled_hopper && s.generation == NcclGeneration::blackwell;
+  return doubled ? 2 * most[row(NcclGeneration::hopper)][scale_of(s.nodes)]
+                 : most[row(s.generation)][scale_of(s.nodes)];
+}
+
 BytesPerSecond ring_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
-  const double most = kRing128Most[row(s.generation)][scale_of(s.nodes)];
-  if (p == NcclProtocol::ll) return min(low_latency_most * GB_per_s, 0.5 * bus);
+  const double most = channel_most(s, kRing128Most);
+  if (p == NcclProtocol::ll) return min(low_latency_most * GB_per_s, s.release->ll_share * bus);
   if (p == NcclProtocol::ll128)
     return min((s.ranks_per_node < 2 ? 0.7 : 0.92) * bus, s.ring.channels * most * GB_per_s);
   return bus;
 }
 
 BytesPerSecond tree_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
-  const std::size_t scale = scale_of(s.nodes), g = row(s.generation);
   if (p == NcclProtocol::ll) return min(bus / 3.8, low_latency_most * GB_per_s);
   if (p == NcclProtocol::ll128)
-    return min((s.nodes <= 1 ? 7.0 / 9 : 120.0 / 128) * bus, s.tree.channels * kTree128Most[g][scale] * GB_per_s);
-  return min(0.92 * bus, s.tree.channels * kTreeMost[g][scale] * GB_per_s);
+    return min((s.nodes <= 1 ? 7.0 / 9 : 120.0 / 128) * bus,
+               s.tree.channels * channel_most(s, kTree128Most) * GB_per_s);
+  const double all_most = s.nodes <= 2 ? s.release->tree_most_two : s.release->tree_most;
+  if (all_most > 0) return min(0.9 * bus, all_most * GB_per_s);
+  return min(0.92 * bus, s.tree.channels * channel_most(s, kTreeMost) * GB_per_s);
 }
 
 BytesPerSecond nvls_bandwidth(const NcclSystem& s, CollectiveOp op, bool tree) {
@@ -231,7 +249,11 @@ bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtoco
   // LL128 needs a NIC beside the GPU (path PXB, PXN from Hopper): not on Slingshot, Omni-Path and plain Ethernet hosts.
   const bool near_nic =
       s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
+  if (p == NcclProtocol::ll128 && s.compute_capability > s.release->newest_ll128) return false;
   if (p == NcclProtocol::ll128 && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !near_nic)))) return false;
+  // Where the NIC delivers out of order, AWS's plugin sets NCCL_PROTO=simple (aws-ofi-nccl, src/platform-aws.cpp).
+  if (p != NcclProtocol::simple && s.nodes > 1 && s.network == NetworkKind::efa_v1) return false;
+  if ((a == NcclAlgorithm::nvls || a == NcclAlgorithm::nvls_tree) && !s.release->nvls) return false;
   switch (a) {
     case NcclAlgorithm::ring:
       return true;
@@ -248,22 +270,27 @@ bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtoco
 }
 
 Seconds ring_latency(const NcclSystem& s, CollectiveOp op, NcclProtocol p) {
+  const NcclRelease& release = *s.release;
   const std::size_t i = index(p);
   const double steps = ring_steps(op, s.ranks);
   const double net_steps = op == CollectiveOp::all_reduce ? 2 * (s.nodes - 1) : s.nodes - 1;
-  const double overhead = s.nodes > 1 ? (s.cpu == HostCpu::amd ? 2.0 : 1.0) * (p == NcclProtocol::simple ? 3 : 1) : 0;
-  const double intra = is_pcie(s.fabric) ? kRingPcie[i] : kRingNvlink[i];
-  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.network_latency / microseconds);
-  const double inter = (s.ranks_per_node <= 1 ? kTreeNet[i] : kRingNet[i]) + nic;
-  return (kRingBase[i] + (steps - net_steps) * std::max(intra, overhead) + net_steps * inter) * microseconds;
+  double overhead = s.nodes > 1 ? (s.cpu == HostCpu::amd ? 2.0 : 1.0) * (p == NcclProtocol::simple ? 3 : 1) : 0;
+  if (!release.net_overhead) overhead = 0;
+  double intra = is_pcie(s.fabric) ? release.ring_pcie[i] : release.ring_nvlink[i];
+  if (p == NcclProtocol::ll && s.nodes > 1) intra *= release.ll_slower_over_nodes;
+  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.reported_latency / microseconds);
+  const double inter = (s.ranks_per_node <= 1 ? release.tree_net[i] : release.ring_net[i]) + nic;
+  return (release.ring_base[i] + (steps - net_steps) * std::max(intra, overhead) + net_steps * inter) * microseconds;
 }
 
 Seconds tree_latency(const NcclSystem& s, NcclProtocol p) {
+  const NcclRelease& release = *s.release;
   const std::size_t i = index(p);
-  const double intra = is_pcie(s.fabric) ? kTreePcie[i] : kTreeNvlink[i];
-  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.network_latency / microseconds);
-  const double inter = kTreeNet[i] + nic;
-  return (kTreeBase[i] + 2 * ((s.ranks_per_node - 1) * intra + std::log2(s.nodes) * inter)) * microseconds;
+  double intra = is_pcie(s.fabric) ? release.tree_pcie[i] : release.tree_nvlink[i];
+  if (p == NcclProtocol::ll && s.nodes > 1) intra *= release.ll_slower_over_nodes;
+  const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.reported_latency / microseconds);
+  const double inter = release.tree_net[i] + nic;
+  return (release.tree_base[i] + 2 * ((s.ranks_per_node - 1) * intra + std::log2(s.nodes) * inter)) * microseconds;
 }
 
 }  // namespace
@@ -275,7 +302,8 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
   const NcclGraph& graph = a == NcclAlgorithm::ring ? s.ring : a == NcclAlgorithm::tree ? s.tree : s.nvls;
   const BytesPerSecond bus = graph.channels * (s.nodes <= 2 ? graph.intra : graph.inter);
   const std::size_t ll_row = s.nodes <= 1 ? row(s.generation) : s.cpu == HostCpu::amd ? 1 : 0;
-  const double ll_most = kLowLatencyMost[ll_row][scale_of(s.nodes)];
+  double ll_most = kLowLatencyMost[ll_row][scale_of(s.nodes)];
+  if (s.nodes <= 1 && s.generation == NcclGeneration::hopper) ll_most = s.release->hopper_ll_most;
   const double by_steps = s.ranks / ring_steps(op, s.ranks);
   switch (a) {
     case NcclAlgorithm::ring:
@@ -287,12 +315,12 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
       cost.bandwidth = 0.5 * tree_bandwidth(s, p, bus, ll_most);
       break;
     case NcclAlgorithm::nvls:
-      cost.latency = (kNvlsBase + kNvlsHop) * microseconds;
+      cost.latency = s.release->nvls_hop * microseconds;
       cost.bandwidth = by_steps * nvls_bandwidth(s, op, false);
       break;
     default:
-      cost.latency = (kNvlsBase + kNvlsHop) * microseconds +
-                     2 * std::log2(s.nodes) * (kNvlsTreeNet * microseconds + 2 * s.network_latency);
+      cost.latency = s.release->nvls_hop * microseconds +
+                     2 * std::log2(s.nodes) * (s.release->nvls_tree_net * microseconds + 2 * s.reported_latency);
       cost.bandwidth = by_steps * nvls_bandwidth(s, op, true);
       break;
   }
@@ -301,7 +329,7 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
   if (a == NcclAlgorithm::tree) cost.correction = &kTreeCorrection[index(p)];
   if (a == NcclAlgorithm::ring && p == NcclProtocol::simple && s.nodes > 1) {
     cost.long_from = 64 * s.ring.channels * s.ranks * bytes;
-    cost.long_latency = (s.generation < NcclGeneration::ampere ? 1.9 : 1.4) * cost.latency;
+    cost.long_latency = (s.generation < NcclGeneration::ampere ? 1.9 : s.release->ring_plateau) * cost.latency;
   }
   return cost;
 }

@@ -12,6 +12,8 @@
 
 namespace foretrain {
 
+struct NcclRelease;
+
 /// NCCL's tuning tables have one row for each of these; AMD GPUs (RCCL) take Ampere's.
 enum class NcclGeneration { volta, ampere, hopper, blackwell };
 
@@ -25,11 +27,15 @@ struct NcclGraph {
 /// A communicator as NCCL's tuner sees it.
 struct NcclSystem {
   NcclGeneration generation = NcclGeneration::hopper;
+  const NcclRelease* release = nullptr;
+  int compute_capability = 90;
   bool amd_gpu = false;
   HostCpu cpu = HostCpu::intel;
   IntraNodeFabric fabric = IntraNodeFabric::nvswitch;
   NetworkKind network = NetworkKind::infiniband;
-  Seconds network_latency;
+  Seconds network_latency;   ///< NIC to NIC
+  Seconds reported_latency;  ///< what NCCL is told of it
+  BytesPerSecond host_bandwidth;
   double network_efficiency = 1, oversubscription = 1, nodes_per_leaf = 1;
   double ranks = 1, nodes = 1, ranks_per_node = 1;  ///< a node is an NVLink domain
   double rails = 1;                                 ///< NICs that this group can use at once from one node

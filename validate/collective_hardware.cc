@@ -13,13 +13,15 @@ namespace {
 
 bool has(const std::string& text, std::string_view word) { return text.find(word) != std::string::npos; }
 
-/// The network that the words name. GPUDirect-TCPX runs over plain Ethernet.
+/// The network that the words name.
 std::optional<NetworkKind> network_in(const std::string& text) {
   struct Word {
     std::string_view word;
     NetworkKind kind;
   };
   static constexpr std::array kWords = {Word{"efa", NetworkKind::efa},
+                                        Word{"tcpxo", NetworkKind::gpudirect_tcpxo},
+                                        Word{"tcpx", NetworkKind::gpudirect_tcpx},
                                         Word{"tcp", NetworkKind::ethernet_tcp},
                                         Word{"roce", NetworkKind::roce},
                                         Word{"slingshot", NetworkKind::slingshot},
@@ -78,7 +80,10 @@ ClusterSpec cluster_of_run(const SpecNode& hardware, const Catalogue& catalogue)
     return value ? to_lower(value->as_string()) : std::string();
   };
   const std::string fabric = text_of("fabric"), intra = text_of("intra");
-  ClusterSpec cluster = base_node(catalogue.gpu(gpu.as_string(), gpu.where()), network_in(fabric), catalogue);
+  const GpuSpec& spec = catalogue.gpu(gpu.as_string(), gpu.where());
+  auto kind = network_in(fabric);
+  if (kind == NetworkKind::efa && spec.compute_capability < 90) kind = NetworkKind::efa_v1;
+  ClusterSpec cluster = base_node(spec, kind, catalogue);
   const std::int64_t ranks_per_node = hardware.required("gpus_per_node").as_int({1, 100'000});
   NodeSpec& node = cluster.node;
   if (has(intra, "cube mesh")) {

@@ -70,6 +70,7 @@ void read_group(const SpecNode& run, const Catalogue& catalogue, CollectiveRun& 
     return;
   }
   out.cluster = cluster_of_run(hardware, catalogue);
+  if (const auto version = parse_nccl_version(text_or_empty(run, "nccl_version"))) out.cluster.nccl.version = *version;
 }
 
 CollectiveRun read_run(const SpecNode& run, const Catalogue& catalogue) {

@@ -98,6 +98,30 @@ TEST_CASE("large messages run at the bus rates that were measured") {
   CHECK(us("dgx-b200", CollectiveOp::all_gather) == doctest::Approx(761).epsilon(0.10));
 }
 
+TEST_CASE("over libfabric each rank's message waits for the one before: small rings take time by ranks, not by nodes") {
+  // all_gather of 16 to 128 B a rank on Polaris, us (argonne-lcf/alcf-nccl-tests): 32 ranks 248, 512 ranks 3850, 1024
+  // ranks 8020, 2160 ranks 17000, which is 7.6 to 8.0 us for each of n-1 messages through a link between nodes.
+  const auto us = [](std::int64_t nodes) {
+    return collective_time(CollectiveOp::all_gather, static_cast<double>(nodes) * 64 * bytes, group(nodes, 4),
+                           node("alcf-polaris"))
+               .time /
+           microseconds;
+  };
+  CHECK(us(8) == doctest::Approx(248).epsilon(0.15));
+  CHECK(us(128) == doctest::Approx(3850).epsilon(0.1));
+  CHECK(us(256) == doctest::Approx(8020).epsilon(0.1));
+  CHECK(us(540) == doctest::Approx(17000).epsilon(0.1));
+}
+
+TEST_CASE("plain sockets carry what the processors copy, whatever the NICs") {
+  // 6 GB/s out of each of two nodes (hwmodels/catalogue/networks.json): a ring of 16 passes 15/16 of 1 GiB there.
+  ClusterSpec box = node("pcie-box-l40s");
+  box.node.nic_bandwidth = 400 * Gbit_per_s;
+  box.node.nics_per_node = 8;
+  const CollectiveTime t = collective_time(CollectiveOp::all_gather, 1 * GiB, group(2, 8), box);
+  CHECK(ms(t.time - t.latency) == doctest::Approx(1073.741824 * 15 / 16 / 6).epsilon(1e-6));
+}
+
 TEST_CASE("no time without another rank or a byte") {
   CHECK(collective_time(CollectiveOp::all_reduce, 1 * GiB, group(1, 1), node("dgx-h100")).time == Seconds{});
   CHECK(collective_time(CollectiveOp::all_gather, Bytes{}, group(1, 8), node("dgx-h100")).time == Seconds{});

@@ -100,6 +100,57 @@ TEST_CASE("LL128 needs NVLink, and a NIC near the GPU over nodes") {
             .possible);
 }
 
+TEST_CASE("NCCL's version: text to numbers") {
+  CHECK(parse_nccl_version("2.18.3") == NcclVersion{2, 18, 3});
+  CHECK(parse_nccl_version("2.21") == NcclVersion{2, 21, 0});
+  CHECK(parse_nccl_version("2.22.3 (env)") == NcclVersion{2, 22, 3});
+  CHECK(parse_nccl_version("2.12..2.16") == NcclVersion{2, 12, 0});
+  CHECK_FALSE(parse_nccl_version("unknown (2023)"));
+  CHECK_FALSE(parse_nccl_version("RCCL 2.26.6"));
+  CHECK_FALSE(parse_nccl_version("2"));
+  CHECK(NcclVersion{2, 9, 9} < NcclVersion{2, 10, 3});
+}
+
+TEST_CASE("each release's own constants decide") {
+  // NVIDIA/nccl, src/graph/tuning.cc of each tag. Ring LL on 8 GPUs, all-reduce: 14 steps.
+  ClusterSpec h100 = catalogue().node("dgx-h100", "test");
+  const auto ring_ll = [&](NcclVersion version) {
+    h100.nccl.version = version;
+    return nccl_cost(nccl_system(group(1, 8), h100), CollectiveOp::all_reduce, NcclAlgorithm::ring, NcclProtocol::ll);
+  };
+  // 2.12: base 3.6 us, 0.47 us a step; LL gets a quarter of the bus, 90 GB/s, and no more than 87.7.
+  CHECK(ring_ll({2, 12, 12}).latency / microseconds == doctest::Approx(3.6 + 14 * 0.47));
+  CHECK(ring_ll({2, 12, 12}).bandwidth / GB_per_s == doctest::Approx(87.7 * 8 / 14));
+  // 2.20 has 2.28's latencies, and 2.12's share. From 2.21 on half of 360 GB/s, and no more than 141.
+  CHECK(ring_ll({2, 20, 5}).latency / microseconds == doctest::Approx(6.6 + 14 * 0.6));
+  CHECK(ring_ll({2, 20, 5}).bandwidth / GB_per_s == doctest::Approx(87.7 * 8 / 14));
+  CHECK(ring_ll({2, 21, 5}).bandwidth / GB_per_s == doctest::Approx(141 * 8.0 / 14));
+  // LL128 on Hopper came with 2.15, NVLS with 2.17.
+  const auto possible = [&](NcclVersion version, NcclAlgorithm a, NcclProtocol p) {
+    h100.nccl.version = version;
+    return nccl_cost(nccl_system(group(1, 8), h100), CollectiveOp::all_reduce, a, p).possible;
+  };
+  CHECK_FALSE(possible({2, 14, 3}, NcclAlgorithm::ring, NcclProtocol::ll128));
+  CHECK(possible({2, 15, 5}, NcclAlgorithm::ring, NcclProtocol::ll128));
+  CHECK_FALSE(possible({2, 16, 2}, NcclAlgorithm::nvls, NcclProtocol::simple));
+  CHECK(possible({2, 17, 1}, NcclAlgorithm::nvls, NcclProtocol::simple));
+}
+
+TEST_CASE("NCCL_ALGO and NCCL_PROTO of the cluster are honoured where they can be") {
+  ClusterSpec h100 = catalogue().node("dgx-h100", "test");
+  h100.nccl.forced = {NcclAlgorithm::ring, NcclProtocol::simple};
+  const CollectiveTime t = collective_time(CollectiveOp::all_reduce, 64 * KiB, group(1, 8), h100);
+  CHECK(t.algorithm == NcclAlgorithm::ring);
+  CHECK(t.protocol == NcclProtocol::simple);
+  h100.nccl.forced = {NcclAlgorithm::nvls_tree, std::nullopt};  // not on one node
+  CHECK(collective_time(CollectiveOp::all_reduce, 1 * GiB, group(1, 8), h100).algorithm == NcclAlgorithm::nvls);
+}
+
+TEST_CASE("EFA of p4d delivers out of order: NCCL sends by Simple alone") {
+  CHECK(chosen("aws-p4d.24xlarge", group(2, 8), CollectiveOp::all_reduce, 1 * KiB).protocol == NcclProtocol::simple);
+  CHECK(chosen("aws-p5.48xlarge", group(2, 8), CollectiveOp::all_reduce, 1 * KiB).protocol == NcclProtocol::ll);
+}
+
 TEST_CASE("GPUs of a mesh reach each other over their part of the links") {
   // Polaris: 12 NVLinks to three others, 100 GB/s to each. A pair has 100 of 300 GB/s, three GPUs 200.
   CHECK(system("alcf-polaris", group(1, 2)).node_link / GB_per_s == doctest::Approx(100));

@@ -63,6 +63,19 @@ TEST_CASE("what cannot be predicted is refused with the reason") {
         std::string::npos);
 }
 
+TEST_CASE("a run's NCCL version decides what NCCL chooses") {
+  // From NCCL 2.17 on 8 H100 reduce large buffers in the switch (NVLS); 2.14 knew rings and trees alone.
+  const auto algorithm = [](const std::string& version) {
+    const std::vector<CollectiveRun> runs =
+        read(run_with("\"nccl_version\": \"2.28.9\"", "\"nccl_version\": " + version));
+    GroupLayout one_node{.ranks = 8, .ranks_per_node = 8, .groups_sharing_nics = 1};
+    return collective_time(CollectiveOp::all_reduce, 1 * GiB, one_node, runs[0].cluster).algorithm;
+  };
+  CHECK(algorithm("\"2.18.3\"") == NcclAlgorithm::nvls);
+  CHECK(algorithm("\"2.14.3 (image)\"") == NcclAlgorithm::ring);
+  CHECK(algorithm("\"unknown\"") == NcclAlgorithm::nvls);  // as 2.28.9
+}
+
 TEST_CASE("what is no run is an error with its place") {
   CHECK_THROWS_AS((void)read(run_with("\"n_ranks\": 16,", "")), SpecError);
   CHECK_THROWS_AS((void)read(run_with("\"bytes\": 1024", "\"bytes\": \"1 KiB\"")), SpecError);
@@ -74,7 +87,7 @@ TEST_CASE("what is no run is an error with its place") {
 TEST_CASE("hardware is read from the words of the sources") {
   const ClusterSpec p4de = hardware(R"json({"gpu": "A100-SXM4-80GB", "gpus_per_node": 8, "nodes": 2,
       "fabric": "AWS EFA 4x100Gb/s (p4de.24xlarge)", "intra": "NVSwitch gen2 (NVLink3)"})json");
-  CHECK(p4de.network.kind == NetworkKind::efa);
+  CHECK(p4de.network.kind == NetworkKind::efa_v1);  // A100: EFA's first generation
   CHECK(p4de.node.nics_per_node == 4);
   CHECK(p4de.node.nic_bandwidth / Gbit_per_s == doctest::Approx(100));
   const ClusterSpec polaris = hardware(R"json({"gpu": "A100-SXM4-40GB", "gpus_per_node": 4, "nodes": 8,
@@ -95,13 +108,14 @@ TEST_CASE("hardware is read from the words of the sources") {
   CHECK(dgx1.node.nics_per_node == 2);
 }
 
-TEST_CASE("published runs are predicted: median error 8 % from 1 MiB up, 20 % below") {
+TEST_CASE("published runs are predicted: median error 8 %, 90 % within 25 % from 1 MiB up; median 20 % below") {
   const SpecNode file = SpecNode::read_file("validate/published/collectives/nccl_runs.json");
   const Comparison c = compare_collectives(read_collective_runs(file, catalogue()));
   CHECK(c.rows.size() > 4000);
   std::vector<ComparisonRow> large, small;
   for (const ComparisonRow& row : c.rows) (row.groups[2] == "size: 1 MiB and more" ? large : small).push_back(row);
   CHECK(summarise(large).median_ape <= 0.08);
+  CHECK(summarise(large).p90_ape <= 0.25);
   CHECK(summarise(small).median_ape <= 0.20);
   CHECK(summarise(large).spearman >= 0.97);
 }
