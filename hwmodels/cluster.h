@@ -86,6 +86,15 @@ struct LinkSpec {
 
 /// Nodes needed for all GPUs.
 constexpr std::int64_t node_count(const ClusterSpec& c) { return ceil_div(c.gpus, c.node.gpus_per_node); }
+/// GPUs of each NVLink domain that a job on all of the cluster's GPUs has. Racks are handed out in equal parts (Slurm's
+/// topology/block with --segment): 512 GPUs are 64 in each of 8 NVL72 racks, not 72 in seven and 8 in one.
+constexpr std::int64_t domain_in_use(const ClusterSpec& c) {
+  if (c.nvlink_domain <= c.node.gpus_per_node || c.gpus <= c.nvlink_domain) return c.nvlink_domain;
+  const std::int64_t least = ceil_div(c.gpus, c.nvlink_domain);
+  for (std::int64_t domains = least; domains <= 2 * least; ++domains)
+    if (c.gpus % (domains * c.node.gpus_per_node) == 0) return c.gpus / domains;
+  return c.nvlink_domain;
+}
 /// One direction, line rate, of all NICs of a node divided by its GPUs.
 inline BytesPerSecond network_bandwidth_per_gpu(const ClusterSpec& c) {
   return static_cast<double>(c.node.nics_per_node) * c.node.nic_bandwidth / static_cast<double>(c.node.gpus_per_node);

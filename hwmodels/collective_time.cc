@@ -73,6 +73,7 @@ CollectiveTime result(NcclAlgorithm a, NcclProtocol p, const WallCost& w, Bytes 
   t.latency = t.time - (size / bytes) * w.per_byte;
   t.network_bytes_per_gpu = w.network_bytes * size;
   t.scale_up_bytes_per_gpu = w.link_bytes * size;
+  t.leaf_crossing = w.leaf_crossing;
   return t;
 }
 

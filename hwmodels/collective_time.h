@@ -22,6 +22,9 @@ struct GroupLayout {
   /// Equal groups that run the same collective at the same time over one node's NICs and share them
   /// (8 data-parallel rings of TP 8: 8). 1 when this group has the node's NICs for itself.
   std::int64_t groups_sharing_nics = 1;
+  /// From one node of the group to the next, in nodes (or NVLink domains): the nodes between hold other groups, equal
+  /// to this one, that run at the same time.
+  std::int64_t node_stride = 1;
 };
 
 /// time = latency + transfer, and alone on its links transfer = max(scale_up_bytes_per_gpu / what NCCL reaches on them,
@@ -34,6 +37,7 @@ struct CollectiveTime {
   Seconds latency;               ///< launch, steps and filling of the pipeline: what does not shrink with bandwidth
   Bytes network_bytes_per_gpu;   ///< one direction, through this GPU's share of the NICs
   Bytes scale_up_bytes_per_gpu;  ///< one direction, over NVLink (or PCIe)
+  double leaf_crossing = 0;  ///< part of the network bytes that leave their leaf, where all nodes under it send alike
 };
 
 /// Time until every rank of the group has its result. `size` as nccl-tests counts it: all_reduce and broadcast one

@@ -95,9 +95,13 @@ Protocol protocol_of(const LinkConstants& k, const NetworkConstants& net, NcclPr
   }
 }
 
-/// Byte time at the slower of links and NICs. `node_bytes` leave a node for each byte of the size.
-void set_byte_time(const NcclSystem& s, double node_bytes, BytesPerSecond link, BytesPerSecond network, WallCost& w) {
+/// Byte time at the slowest of links, NICs and up-links. `node_bytes` leave a node for each byte of the size,
+/// `crossing` of them their leaf, whose up-links carry 1 / oversubscription of what its nodes can send.
+void set_byte_time(const NcclSystem& s, double node_bytes, double crossing, BytesPerSecond link, BytesPerSecond network,
+                   WallCost& w) {
   w.network_bytes = node_bytes / s.ranks_per_node;
+  w.leaf_crossing = node_bytes > 0 ? crossing : 0;
+  network = network / std::max(1.0, w.leaf_crossing * s.oversubscription);
   const Seconds through_links = w.link_bytes > 0 ? w.link_bytes * bytes / link : Seconds{};
   const Seconds through_nics = node_bytes > 0 ? node_bytes * bytes / network : Seconds{};
   w.per_byte = max(through_links, through_nics);
@@ -118,7 +122,7 @@ WallCost ring_cost(const NcclSystem& s, const LinkConstants& k, const WallConsta
   WallCost w;
   w.latency = (k.launch + protocol.setup + std::max(one_by_one, messages * transport.message)) * microseconds;
   w.link_bytes = s.ranks_per_node > 1 ? volume + k.last_step / s.ranks : 0;
-  set_byte_time(s, s.nodes > 1 ? volume : 0, link_rate(s, protocol.link_share),
+  set_byte_time(s, s.nodes > 1 ? volume : 0, s.neighbours_crossing, link_rate(s, protocol.link_share),
                 protocol.network_share * network_rate(s), w);
   const double stall = p == NcclProtocol::simple ? transport.stall : transport.ll_stall;
   w.stall = {messages * stall * microseconds, s.ranks * kEagerMessage};
@@ -146,7 +150,8 @@ WallCost tree_cost(const NcclSystem& s, const LinkConstants& k, const WallConsta
   w.link_bytes = s.ranks_per_node > 1 ? 2 : 0;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
-  set_byte_time(s, node_bytes, link_rate(s, protocol.link_share), reach * protocol.network_share * network_rate(s), w);
+  set_byte_time(s, node_bytes, s.neighbours_crossing, link_rate(s, protocol.link_share),
+                reach * protocol.network_share * network_rate(s), w);
   w.ramps[0] = p == NcclProtocol::simple ? Ramp{levels * transport.tree_fill * microseconds, s.rails * kTreeChunks}
                                          : Ramp{levels * transport.ll_stall * microseconds, s.rails * kTreeLowLatency};
   return w;
@@ -162,8 +167,8 @@ WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const WallConsta
   w.link_bytes = op == CollectiveOp::all_reduce ? (r + 1) / r : 1;
   const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
   const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
-  set_byte_time(s, node_bytes, link_rate(s, s.nodes > 1 || r > 8 ? k.nvls_tree_share : k.nvls_share),
-                reach * network_rate(s), w);
+  set_byte_time(s, node_bytes, s.neighbours_crossing,
+                link_rate(s, s.nodes > 1 || r > 8 ? k.nvls_tree_share : k.nvls_share), reach * network_rate(s), w);
   w.ramps[0] = {k.nvls_fill * r / 8 * microseconds, r * 8 * MiB};
   w.ramps[1] = {levels * transport_of(s, constants).tree_fill * microseconds, s.rails * kTreeChunks};
   return w;
@@ -180,14 +185,11 @@ WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const WallConstan
   if (all) w.stall = {remote * transport.peer * microseconds, 1 * bytes};  // peers are served beside the transfer
   w.link_bytes = all ? (r > 1 ? (r - 1 + 0.5 * k.last_step) / n : 0) : remote > 0 ? 0 : 1;
   const double node_bytes = all ? r * remote / n : remote;
-  BytesPerSecond network = all ? transport.all_to_all_share * network_rate(s) : network_rate(s, s.rail);
-  // Only all-to-all leaves its leaf with most of its bytes; rings and trees cross few times.
-  const double crossing = std::max(0.0, 1 - s.nodes_per_leaf / s.nodes);
-  network = network / std::max(1.0, crossing * s.oversubscription);
+  const BytesPerSecond network = all ? transport.all_to_all_share * network_rate(s) : network_rate(s, s.rail);
   BytesPerSecond link = link_rate(s, k.p2p_share);
   // Half of what a GPU sends goes to the other socket, beside what its socket's other GPUs send there.
   if (all && is_pcie(s.fabric) && r > 4) link = min(link, 4 * (r - 1) / (r * r) * kBetweenSockets);
-  set_byte_time(s, node_bytes, link, network, w);
+  set_byte_time(s, node_bytes, all ? s.all_crossing : s.neighbours_crossing, link, network, w);
   if (!all) {
     w.network_bytes = node_bytes;
     return w;

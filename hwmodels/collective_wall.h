@@ -25,6 +25,7 @@ struct WallCost {
   Ramp stall;        ///< waits of the network's protocol, which a long transfer hides
   std::array<Ramp, 3> ramps;
   double link_bytes = 0;     ///< through one GPU's scale-up links, one direction, for each byte of the size
+  double leaf_crossing = 0;  ///< part of the network bytes that leave their leaf
   double network_bytes = 0;  ///< out of one GPU's share of the NICs, for each byte of the size
 };
 

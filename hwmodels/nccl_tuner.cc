@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 #include "hwmodels/nccl_release.h"
@@ -168,6 +169,24 @@ Seconds reported_latency(const ClusterSpec& cluster) {
   return (cluster.node.nic_bandwidth > 150 * Gbit_per_s ? 35 : 75) * microseconds;
 }
 
+/// How much leaves a leaf when all groups that are placed alike run at once. Of `leaf` nodes (or domains) under a leaf,
+/// a group whose nodes lie `stride` apart holds leaf/stride; `stride` such groups lie there interleaved. A ring leaves
+/// each leaf that it visits once, and so does a tree (one edge up, one to a child, of two trees whose nodes send twice
+/// the size): stride of leaf nodes' bytes. All_to_all sends to the N - m of N - 1 others that are not among the m under
+/// its leaf. Groups that lie under one leaf leave none.
+void set_crossing(const GroupLayout& group, const ClusterSpec& cluster, NcclSystem& s) {
+  const std::int64_t trays = std::max<std::int64_t>(1, domain_in_use(cluster) / cluster.node.gpus_per_node);
+  const std::int64_t leaf = cluster.network.nodes_per_leaf / trays;
+  const std::int64_t stride = group.node_stride;
+  const auto nodes = static_cast<std::int64_t>(s.nodes);
+  const std::int64_t span = nodes * stride;
+  if (leaf >= span && leaf % span == 0) return;
+  s.neighbours_crossing = leaf > 0 ? std::min(1.0, static_cast<double>(stride) / static_cast<double>(leaf)) : 1;
+  // Where groups and leaves do not tile, some group lies with its smallest piece under a leaf of its own.
+  const std::int64_t together = leaf >= span ? std::gcd(span, leaf) / stride : leaf / stride;
+  s.all_crossing = (s.nodes - static_cast<double>(std::max<std::int64_t>(1, together))) / (s.nodes - 1);
+}
+
 }  // namespace
 
 NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
@@ -185,7 +204,6 @@ NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
   s.release = &nccl_release(cluster.nccl.version);
   s.network_efficiency = cluster.network.efficiency;
   s.oversubscription = cluster.network.oversubscription;
-  s.nodes_per_leaf = static_cast<double>(cluster.network.nodes_per_leaf);
   s.groups = static_cast<double>(group.groups_sharing_nics);
   s.ranks = static_cast<double>(group.ranks);
   s.ranks_per_node = static_cast<double>(std::min(group.ranks_per_node, group.ranks));
@@ -200,6 +218,7 @@ NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
   s.rail = nics_of_gpu * cluster.node.nic_bandwidth;
   s.node_link = link_towards_group(cluster, s.ranks_per_node);
   search_graphs(s);
+  if (s.nodes > 1 && s.oversubscription > 1) set_crossing(group, cluster, s);
   return s;
 }
 

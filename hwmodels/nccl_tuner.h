@@ -36,7 +36,7 @@ struct NcclSystem {
   Seconds network_latency;   ///< NIC to NIC
   Seconds reported_latency;  ///< what NCCL is told of it
   BytesPerSecond host_bandwidth;
-  double network_efficiency = 1, oversubscription = 1, nodes_per_leaf = 1;
+  double network_efficiency = 1, oversubscription = 1;
   double ranks = 1, nodes = 1, ranks_per_node = 1;  ///< a node is an NVLink domain
   double rails = 1;                                 ///< NICs that this group can use at once from one node
   BytesPerSecond rail;                              ///< line rate of one of them
@@ -44,6 +44,8 @@ struct NcclSystem {
   double groups = 1;
   BytesPerSecond node_link;  ///< what scale-up links give one GPU towards the others of this group
   NcclGraph ring, tree, nvls;
+  double neighbours_crossing = 0, all_crossing = 0;  ///< part of a ring's or tree's, and of all_to_all's, network bytes
+                                                     ///< that leave their leaf
 };
 
 NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster);

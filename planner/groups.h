@@ -16,15 +16,17 @@ namespace foretrain {
 /// to lie in pieces of the largest size that tiles both. All equal groups run their collective at the same time and
 /// share the NICs of the nodes that they touch.
 inline GroupLayout group_layout(std::int64_t ranks, std::int64_t stride, const ClusterSpec& cluster) {
-  const std::int64_t domain = cluster.nvlink_domain;
+  const std::int64_t domain = domain_in_use(cluster);
   const std::int64_t gpus = cluster.node.gpus_per_node;
   const std::int64_t span = ranks * stride;
   const bool one_domain = cluster.gpus <= domain;
   const std::int64_t per_node =
       one_domain ? ranks : std::clamp<std::int64_t>(std::gcd(span, domain) / stride, 1, ranks);
   const std::int64_t touched = ceil_div(per_node, gpus) * gpus;  // GPUs of the nodes that one group touches in a domain
-  return {
-      .ranks = ranks, .ranks_per_node = per_node, .groups_sharing_nics = std::max<std::int64_t>(1, touched / per_node)};
+  return {.ranks = ranks,
+          .ranks_per_node = per_node,
+          .groups_sharing_nics = std::max<std::int64_t>(1, touched / per_node),
+          .node_stride = std::max<std::int64_t>(1, stride / domain)};
 }
 
 // Rank order tp-cp-ep-dp-pp: tensor ranks are neighbours, pipeline stages are farthest apart.
@@ -37,8 +39,9 @@ inline GroupLayout data_group(const Plan& p, const ClusterSpec& c) {
 /// A pair of neighbouring stages, the worst of the pipeline's pairs; every GPU of a node sends at the same time.
 inline GroupLayout pipeline_pair(const Plan& p, const ClusterSpec& c) {
   const std::int64_t stage = std::int64_t{p.tensor} * p.context * p.data;
-  const bool inside = stage * p.pipeline <= c.nvlink_domain;
-  return group_layout(2, inside ? stage : std::max(stage, c.nvlink_domain), c);
+  const std::int64_t domain = domain_in_use(c);
+  const bool inside = stage * p.pipeline <= domain;
+  return group_layout(2, inside ? stage : std::max(stage, domain), c);
 }
 
 }  // namespace foretrain

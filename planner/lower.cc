@@ -63,20 +63,40 @@ void Lowering::add_device(std::int32_t stage) {
     lanes.backward_send = lane("send backward", sim::LaneKind::communication, "pipeline_bubble");
   }
   step_.lanes.push_back(lanes);
+  StageNetwork network;
   const BytesPerSecond capacity = fastest_message(costs_.stages[static_cast<std::size_t>(stage)].data);
-  routes_.push_back(capacity.base() > 0
-                        ? g_.add_route({{.link = g_.add_link({.name = name + " nic", .capacity = capacity})}})
-                        : kNone);
+  const double oversubscription = problem_.cluster.network.oversubscription;
+  if (capacity.base() > 0) {
+    network.nic = g_.add_link({.name = name + " nic", .capacity = capacity});
+    if (oversubscription > 1)
+      network.up = g_.add_link({.name = name + " leaf up-link", .capacity = capacity / oversubscription});
+  }
+  networks_.push_back(std::move(network));
 }
 
-/// A GPU's share of the NICs is as fast as the fastest message that uses it alone.
+/// A GPU's share of the NICs is as fast as the fastest message that uses it alone, were it not for the up-links.
 BytesPerSecond Lowering::fastest_message(const DataParallelCost& d) const {
-  BytesPerSecond most = costs_.transfer.rate;
-  for (const Message* m :
-       {&d.reduce, &d.replica_reduce, &d.gather, &d.layer_gather, &d.layer_reduce, &d.ends_gather, &d.ends_reduce}) {
-    most = max(most, m->rate);
+  const double oversubscription = problem_.cluster.network.oversubscription;
+  BytesPerSecond most;
+  for (const Message* m : {&costs_.transfer, &d.reduce, &d.replica_reduce, &d.gather, &d.layer_gather, &d.layer_reduce,
+                           &d.ends_gather, &d.ends_reduce}) {
+    most = max(most, std::max(1.0, m->crossing * oversubscription) * m->rate);
   }
   return most;
+}
+
+/// The way of a flow of which `crossing` leaves its leaf; kNone where the stage has no network.
+sim::RouteId Lowering::route_of(std::int32_t stage, double crossing) {
+  StageNetwork& network = networks_[static_cast<std::size_t>(stage)];
+  if (network.nic == kNone) return kNone;
+  if (network.up == kNone) crossing = 0;
+  for (const auto& [known, route] : network.routes)
+    if (known == crossing) return route;
+  std::vector<sim::LinkUse> uses{{.link = network.nic}};
+  if (crossing > 0) uses.push_back({.link = network.up, .weight = crossing});
+  const sim::RouteId route = g_.add_route(std::move(uses));
+  network.routes.emplace_back(crossing, route);
+  return route;
 }
 
 sim::LabelId Lowering::label_of_part(std::string_view part) {
@@ -223,8 +243,8 @@ std::int32_t Lowering::add_work(Work work) {
 Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label,
                                        WorkGroup group, std::int32_t index, bool sends) {
   sim::TaskSpec task{.lane = lane, .label = label, .duration = m.total, .index = index};
-  const sim::RouteId route = routes_[static_cast<std::size_t>(stage)];
-  if (m.flow.base() > 0 && route != kNone) {
+  const sim::RouteId route = m.flow.base() > 0 ? route_of(stage, m.crossing) : kNone;
+  if (route != kNone) {
     task.duration = m.fixed;
     task.flow = m.flow;
     task.rate_limit = m.rate;

@@ -71,6 +71,7 @@ class Lowering {
   [[nodiscard]] std::size_t pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const;
   PassTasks& tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch);
   [[nodiscard]] BytesPerSecond fastest_message(const DataParallelCost& d) const;
+  sim::RouteId route_of(std::int32_t stage, double crossing);
   [[nodiscard]] std::size_t virtual_stage(std::int32_t stage, std::int32_t chunk) const;
   [[nodiscard]] bool has_arrival(sim::PassKind kind, std::size_t k) const;
   [[nodiscard]] bool has_receiver(sim::PassKind kind, std::size_t k) const;
@@ -109,7 +110,12 @@ class Lowering {
   LowerOptions options_;
   StepGraph step_;
   sim::TaskGraph& g_;
-  std::vector<sim::RouteId> routes_;  // [stage]
+  /// One GPU's share of its node's NICs and of its leaf's up-links, and the routes over them so far.
+  struct StageNetwork {
+    sim::LinkId nic = sim::kNone, up = sim::kNone;
+    std::vector<std::pair<double, sim::RouteId>> routes;  ///< by the part that leaves the leaf
+  };
+  std::vector<StageNetwork> networks_;  // [stage]
   std::vector<std::pair<std::string_view, sim::LabelId>> simple_labels_;
   std::array<sim::LabelId, kTimeLabelNames.size()> op_labels_{};
   sim::LabelId data_label_ = 0, transfer_label_ = 0, optimizer_label_ = 0, host_label_ = 0, tensor_label_ = 0;

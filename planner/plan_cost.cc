@@ -187,6 +187,7 @@ Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& t) {
     m.fixed = to_picoseconds(t.latency);
     m.flow = t.network_bytes_per_gpu;
     m.rate = t.network_bytes_per_gpu / moving;
+    m.crossing = t.leaf_crossing;
   }
   return m;
 }

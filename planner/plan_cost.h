@@ -37,6 +37,7 @@ struct Message {
   Picoseconds fixed, total;
   Bytes flow;
   BytesPerSecond rate;
+  double crossing = 0;                        ///< part of the flow that leaves its leaf
   CalibrationUse use = CalibrationUse::none;  ///< what a calibration had to say of it
 };
 Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& time);
