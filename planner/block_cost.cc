@@ -173,6 +173,14 @@ BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const 
                      const FrameworkSpec& framework, bool backward) {
   const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework, backward);
   BlockCost cost;
+  if (ops.empty()) return cost;
+  if (ops.size() == 1 && std::holds_alternative<Kernel>(ops[0].work)) {  // as simulated, without simulating
+    cost.gpu = times[0];
+    cost.host = to_picoseconds(launch_ahead(problem, framework, backward));
+    cost.alone = cost.host + cost.gpu;
+    cost.by_label[static_cast<std::size_t>(ops[0].label)] = cost.gpu;
+    return cost;
+  }
   {
     const BlockGraph b = lower_block(ops, times, {});
     const sim::Timeline timeline = sim::simulate(b.graph);

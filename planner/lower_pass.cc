@@ -184,7 +184,8 @@ std::vector<std::vector<const Lowering::BlockOps*>> Lowering::blocks_of(const Pa
     blocks.push_back(extra_ops_of(ops, !forward));
     before += leads ? 1 : 0;
   };
-  if (has_arrival(p.pass.kind, p.k)) add_extra(forward ? costs_.forward_arrival : costs_.backward_arrival, true);
+  if (has_arrival(p.pass.kind, p.k))
+    add_extra(forward ? costs_.blocks->forward_arrival : costs_.blocks->backward_arrival, true);
   add_end(forward ? is_first : is_last, forward ? BlockKind::embedding_forward : BlockKind::head_backward, true);
   for (std::int32_t i = 0; i < layers; ++i) {
     blocks.push_back(&block_ops_of(forward ? BlockKind::layer_forward : BlockKind::layer_backward,

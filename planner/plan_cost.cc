@@ -108,26 +108,27 @@ void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c)
 }
 
 /// Activations [s/cp, b, h] in 16 bits.
-Bytes activation_message(const Problem& problem, const Plan& plan) {
-  return static_cast<double>(plan.micro_batch) * static_cast<double>(problem.training.sequence_length) / plan.context *
-         static_cast<double>(problem.model.hidden) * bytes_per_element(activation_dtype(problem.training.precision)) *
-         bytes;
+Bytes activation_message(const Problem& problem, const BlockShape& shape) {
+  return static_cast<double>(shape.micro_batch) * static_cast<double>(shape.sequence_length) /
+         static_cast<double>(shape.context) * static_cast<double>(problem.model.hidden) *
+         bytes_per_element(activation_dtype(problem.training.precision)) * bytes;
 }
 
 /// Split over the tensor group under sequence parallelism, or where the framework does so.
 Message transfer_message(const Problem& problem, const Plan& plan, const FrameworkSpec& f) {
   if (plan.pipeline == 1) return {};
   const double parts = plan.sequence_parallel || f.splits_pipeline_messages ? plan.tensor : 1;
-  return message(problem, CollectiveOp::send_recv, activation_message(problem, plan) / bytes / parts,
+  return message(problem, CollectiveOp::send_recv,
+                 activation_message(problem, block_shape(problem, plan)) / bytes / parts,
                  pipeline_pair(plan, problem.cluster));
 }
 
 /// Gathers of a received activation [s/cp, b, h], or of its gradient, over the tensor group that sent it in parts.
-std::vector<Op> arrival_gathers(const Problem& problem, const Plan& plan, const FrameworkSpec& f, int count) {
-  if (plan.pipeline == 1 || plan.tensor == 1 || plan.sequence_parallel || !f.splits_pipeline_messages) return {};
+std::vector<Op> arrival_gathers(const Problem& problem, const BlockShape& shape, const FrameworkSpec& f, int count) {
+  if (shape.tensor == 1 || shape.sequence_parallel || !f.splits_pipeline_messages) return {};
   std::vector<Op> ops{{.work = Join{}, .joins = true}};  // in order with the kernels before, as NCCL's stream is
   for (int i = 0; i < count; ++i)
-    ops.push_back({.work = CollectiveCall{.op = CollectiveOp::all_gather, .size = activation_message(problem, plan)},
+    ops.push_back({.work = CollectiveCall{.op = CollectiveOp::all_gather, .size = activation_message(problem, shape)},
                    .label = TimeLabel::tensor_exposed});
   return ops;
 }
@@ -233,6 +234,10 @@ BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const Fr
   c.embedding_backward = cost(BlockKind::embedding_backward, shape, true);
   c.head_forward = cost(BlockKind::head_forward, shape, false);
   c.head_backward = cost(BlockKind::head_backward, shape, true);
+  c.forward_arrival = arrival_gathers(problem, shape, framework, framework.forward_gathers);
+  c.backward_arrival = arrival_gathers(problem, shape, framework, framework.backward_gathers);
+  c.forward_arrival_cost = block_cost(c.forward_arrival, shape, problem, framework, false);
+  c.backward_arrival_cost = block_cost(c.backward_arrival, shape, problem, framework, true);
   c.traits = memory_traits(problem.software, problem.training.precision, framework.fused_cross_entropy,
                            problem.cluster.gpu.compute_capability);
   c.activations =
@@ -256,10 +261,6 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
   c.forward.resize(virtual_stages);
   c.backward.resize(virtual_stages);
   c.gradient_sums.resize(virtual_stages);
-  c.forward_arrival = arrival_gathers(problem, plan, framework, framework.forward_gathers);
-  c.backward_arrival = arrival_gathers(problem, plan, framework, framework.backward_gathers);
-  const BlockCost forward_arrival = block_cost(c.forward_arrival, b.shape, problem, framework, false);
-  const BlockCost backward_arrival = block_cost(c.backward_arrival, b.shape, problem, framework, true);
   for (std::size_t k = 0; k < virtual_stages; ++k) {
     const std::int64_t layers = c.placement.layers[k];
     if (k > 0 && k + 1 < virtual_stages && layers == c.placement.layers[k - 1] && k > 1) {
@@ -283,8 +284,8 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
     }
     c.gradient_sums[k] = gradient_sum(
         problem, plan, c, layers * b.parameters.layer + end_parameters(problem, b.parameters, k, virtual_stages));
-    c.forward[k] = k > 0 ? forward_arrival + forward : forward;
-    c.backward[k] = (k + 1 < virtual_stages ? backward_arrival + backward : backward) +
+    c.forward[k] = k > 0 ? b.forward_arrival_cost + forward : forward;
+    c.backward[k] = (k + 1 < virtual_stages ? b.backward_arrival_cost + backward : backward) +
                     block_cost(c.gradient_sums[k], b.shape, problem, framework, true);
   }
 

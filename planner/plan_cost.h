@@ -21,6 +21,9 @@ struct BlockCosts {
   BlockCost layer_forward, layer_backward;  ///< backward repeats what shape.recompute asks for
   BlockCost layer_backward_kept;            ///< of a layer that keeps its activations (recompute_layers)
   BlockCost embedding_forward, embedding_backward, head_forward, head_backward;
+  /// What a pass does first with the message that it got from another stage, and its cost.
+  std::vector<Op> forward_arrival, backward_arrival;
+  BlockCost forward_arrival_cost, backward_arrival_cost;
   MemoryTraits traits;
   ActivationBytes activations;
   RankParameters parameters;
@@ -63,11 +66,8 @@ struct StageCost {
 struct PlanCosts {
   std::shared_ptr<const BlockCosts> blocks;
   Placement placement;
-  std::vector<BlockCost> forward, backward;  ///< [virtual stage]
-  /// What a pass does, inside `forward` and `backward`, beside its blocks: first with the message that it got, and
-  /// [virtual stage] after a backward pass with its gradients.
-  std::vector<Op> forward_arrival, backward_arrival;
-  std::vector<std::vector<Op>> gradient_sums;
+  std::vector<BlockCost> forward, backward;    ///< [virtual stage]
+  std::vector<std::vector<Op>> gradient_sums;  ///< [virtual stage] after a backward pass, in `backward` already
   std::vector<double> forward_slowdown,
       backward_slowdown;             ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
   std::vector<StageCost> stages;     ///< [stage]

@@ -54,12 +54,12 @@ TEST_CASE("DeepSpeed sends activations in parts and gathers them: once forward, 
     }
     return count;
   };
-  CHECK(gathers(c.forward_arrival) == 1);
-  CHECK(gathers(c.backward_arrival) == 2);
+  CHECK(gathers(c.blocks->forward_arrival) == 1);
+  CHECK(gathers(c.blocks->backward_arrival) == 2);
   // One tensor rank sends whole messages.
   const PlanCosts whole = costs_of(problem, plan_of(1, 2, 1));
   CHECK(whole.transfer.size.base() == kActivation);
-  CHECK(whole.forward_arrival.empty());
+  CHECK(whole.blocks->forward_arrival.empty());
 }
 
 TEST_CASE("all micro-batches but the first add their gradients to the sum: 6 bytes a parameter in fp16, 10 in fp32") {
