@@ -25,6 +25,9 @@ bool has_group(const ComparisonRow& row, std::string_view group) {
   return std::find(row.groups.begin(), row.groups.end(), group) != row.groups.end();
 }
 
+/// Four products (QKV, projection, two of the MLP), each forward and for two gradients.
+constexpr std::size_t kGemmsOfLayer = 12;
+
 /// GEMMs of 10 GFLOP and more.
 bool is_large_gemm(const ComparisonRow& row) {
   return row.quantity == "gemm_seconds" && !has_group(row, "size: under 10 GFLOP");
@@ -45,8 +48,8 @@ int run(const std::vector<std::string>& words) {
     throw SpecError("command line", "expected nothing or -o FILE");
   const Catalogue catalogue = Catalogue::load();
   ResidualSpec residuals;
-  residuals.kernels = part_residuals(published_rows("kernels", catalogue, is_large_gemm));
-  residuals.collectives = part_residuals(published_rows("collectives", catalogue, is_large_collective));
+  residuals.kernels = part_residuals(published_rows("kernels", catalogue, is_large_gemm), kGemmsOfLayer);
+  residuals.collectives = part_residuals(published_rows("collectives", catalogue, is_large_collective), 1);
   std::vector<RunRow> runs;
   for (const std::string& path : published_files("runs"))
     for (RunRow& row : read_run_rows(SpecNode::read_file(path), catalogue)) runs.push_back(std::move(row));

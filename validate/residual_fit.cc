@@ -119,17 +119,23 @@ Json json_of(const std::map<std::string, Value>& values) {
 
 }  // namespace
 
-std::map<std::string, PartResidual> part_residuals(const std::vector<ComparisonRow>& rows) {
+std::map<std::string, PartResidual> part_residuals(const std::vector<ComparisonRow>& rows, std::size_t together) {
   const std::string prefix = "gpu: ";
-  std::map<std::string, std::vector<Weighted>> errors;
-  for (const ComparisonRow& row : rows) {
+  std::map<std::string, std::vector<double>> ratios;  // measured / predicted
+  for (const ComparisonRow& row : rows)
     for (const std::string& label : row.groups)
-      if (label.starts_with(prefix))
-        errors[label.substr(prefix.size())].push_back({std::abs(std::log(row.measured / row.predicted)), 1});
-  }
+      if (label.starts_with(prefix)) ratios[label.substr(prefix.size())].push_back(row.measured / row.predicted);
   std::map<std::string, PartResidual> residuals;
-  for (const auto& [gpu, values] : errors)
-    residuals[gpu] = {static_cast<std::int64_t>(values.size()), quantile(values, kCovered) / kDecile};
+  for (const auto& [gpu, values] : ratios) {
+    const std::size_t in_set = std::min(together, values.size());
+    std::vector<Weighted> errors;
+    for (std::size_t first = 0; first + in_set <= values.size(); first += in_set) {
+      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
+      const double sum = std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(in_set), 0.0);
+      errors.push_back({std::abs(std::log(sum / static_cast<double>(in_set))), 1});
+    }
+    residuals[gpu] = {static_cast<std::int64_t>(values.size()), quantile(errors, kCovered) / kDecile};
+  }
   return residuals;
 }
 

@@ -11,8 +11,10 @@
 
 namespace foretrain {
 
-/// Spread by GPU (group "gpu: NAME") of rows of kernels or collectives.
-std::map<std::string, PartResidual> part_residuals(const std::vector<ComparisonRow>& rows);
+/// Spread by GPU (group "gpu: NAME") of rows of kernels or collectives, taken `together` at a time, in order: what a
+/// step runs is a sum of several, whose errors cancel in part. Of each such set the mean of measured / predicted
+/// counts; a last set that is not full is left out unless it is the only one.
+std::map<std::string, PartResidual> part_residuals(const std::vector<ComparisonRow>& rows, std::size_t together);
 
 /// Fills steps, any_step and ranking of `residuals` from the runs, whose kernels and collectives are filled. For each
 /// trainer log_bias is the median of log(measured / predicted), and log_width what, together with what kernels and

@@ -40,10 +40,16 @@ TEST_CASE("the spread of a GPU's rows is that of their middle 80 %") {
                     .groups = {"gpu: a"},
                     .predicted = 1,
                     .measured = std::exp((i % 2 == 0 ? 0.01 : -0.01) * i)});
-  const auto spread = part_residuals(rows);
+  const auto spread = part_residuals(rows, 1);
   REQUIRE(spread.size() == 1);
   CHECK(spread.at("a").rows == 10);
   CHECK(spread.at("a").log_sd == doctest::Approx(0.08 / 1.2816));
+  // Pairs: -1 % with +2 %, ... -9 % with +10 %: near +0.5 % each, and nothing is left for the tenths.
+  CHECK(part_residuals(rows, 2).at("a").log_sd < 0.01 / 1.2816);
+  // One set of all: the mean of the ratios.
+  double mean = 0;
+  for (const ComparisonRow& row : rows) mean += row.measured / 10;
+  CHECK(part_residuals(rows, 100).at("a").log_sd == doctest::Approx(std::log(mean) / 1.2816));
 }
 
 TEST_CASE("bias and width of a trainer come back from runs made with them") {
@@ -72,6 +78,18 @@ TEST_CASE("what is written is read back") {
   CHECK(again.steps.at("fsdp fp8").log_width == 0.5);
   CHECK(again.ranking.rows == 9);
   CHECK_THROWS_AS(read_residuals(SpecNode::parse(R"({"schema": "foretrain.residuals/1"})", "x.json")), SpecError);
+}
+
+TEST_CASE("75 to 90 % of the published steps lie inside their error bar") {
+  const Catalogue catalogue = Catalogue::load();
+  std::vector<ComparisonRow> steps;
+  for (const std::string& path : published_files("runs"))
+    for (ComparisonRow& row : compare_file(path, catalogue, 0).rows)
+      if (row.quantity == "step_seconds") steps.push_back(std::move(row));
+  const ErrorSummary s = summarise(steps);
+  CHECK(s.count > 500);
+  CHECK(s.inside_interval >= 0.75);
+  CHECK(s.inside_interval <= 0.9);
 }
 
 }  // namespace foretrain
