@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,7 +24,8 @@ namespace {
 ClusterSpec read_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks) {
   const std::string where = "--cluster";
   const bool json = !text.empty() && text.front() == '{';
-  const bool file = text.size() > 5 && text.substr(text.size() - 5) == ".json" && std::filesystem::exists(text);
+  std::error_code unreadable;  // a loop of links counts as a file, which read_file then refuses
+  const bool file = text.ends_with(".json") && (std::filesystem::exists(text, unreadable) || unreadable);
   ClusterSpec cluster = catalogue.cluster(json   ? SpecNode::parse(text, where)
                                           : file ? SpecNode::read_file(text)
                                                  : SpecNode::parse(in_quotes(text), where));

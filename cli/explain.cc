@@ -1,5 +1,6 @@
 /// `foretrain explain`: where two plans of a plan file differ, and what refused the others.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,7 +58,8 @@ std::string difference_table(const std::string& title, const std::vector<Differe
                   {false, true, true, true}};
   for (const Difference& row : rows) {
     if (row.own == 0 && row.other == 0) continue;
-    const double more = row.other - row.own;
+    double more = row.other - row.own;
+    if (std::abs(more) < 1e-9 * std::max(row.own, row.other)) more = 0;  // sums that were added in another order
     table.rows.push_back(
         {row.label, text(row.own), text(row.other), (more < 0 ? "-" : "+") + text(more < 0 ? -more : more)});
   }
