@@ -26,7 +26,8 @@ std::string step_and_interval(const PlanReport& report) {
   if (low == high) return step_text(report.step);
   const bool long_step = report.step >= 1 * seconds;
   const Seconds unit = long_step ? 1 * seconds : milliseconds;
-  return fmt::format("{} ({:.3g} to {:.3g} {})", step_text(report.step), low / unit, high / unit,
+  const auto digits = [](double v) { return v < 100 ? fmt::format("{:.3g}", v) : fmt::format("{:.0f}", v); };
+  return fmt::format("{} ({} to {} {})", step_text(report.step), digits(low / unit), digits(high / unit),
                      long_step ? "s" : "ms");
 }
 
