@@ -2,6 +2,7 @@
 
 #include <array>
 #include <optional>
+#include <regex>
 #include <string>
 #include <string_view>
 
@@ -50,6 +51,16 @@ constexpr std::array kTestNames = {
               [](Problem& p) { p.plan->shard_group = p.plan->data * p.plan->context / 2; }},
     NotedFact{"_uneven_pipeline", two_layers_at_the_ends}};
 
+/// "full recompute of 5 of 32 layers": Megatron's block method, which recomputes the first layers of each chunk.
+void some_layers_recomputed(const SpecNode& run, Problem& p) {
+  static const std::regex words(R"(full recompute of (\d{1,4}) of \d+ layers)");
+  const std::optional<SpecNode> note = run.optional("plan_note");
+  std::smatch match;
+  if (p.plan->recompute != Recompute::full || p.plan->recompute_layers > 0 || !note || !note->is_string()) return;
+  const std::string text = note->as_string();
+  if (std::regex_search(text, match, words)) p.plan->recompute_layers = std::stoi(match[1]);
+}
+
 template <std::size_t N>
 void apply(const std::array<NotedFact, N>& facts, const SpecNode& object, std::string_view key, Problem& problem) {
   const std::optional<SpecNode> text = object.is_object() ? object.optional(key) : std::nullopt;
@@ -63,6 +74,7 @@ void apply(const std::array<NotedFact, N>& facts, const SpecNode& object, std::s
 
 void apply_noted_facts(const SpecNode& run, Problem& problem) {
   apply(kNotes, run, "notes", problem);
+  some_layers_recomputed(run, problem);
   const SpecNode model = run.required("model");
   if (model.is_object()) apply(kTestNames, model, "name", problem);
 }

@@ -158,6 +158,16 @@ TEST_CASE("nanotron deals blocks by cost: a head of 2.2 layers leaves 9, 9, 8 an
   CHECK(read(parts).front().problem->plan->stage_layers == std::vector<std::int32_t>{8, 8, 8, 8});
 }
 
+TEST_CASE("a plan's note says how many layers full recomputation repeats") {
+  Parts parts;
+  parts.plan = R"({"tensor": 1, "pipeline": 1, "micro_batch": 1, "recompute": "full"})";
+  CHECK(read(parts).front().problem->plan->recompute_layers == 0);
+  parts.more = R"("plan_note": "full recompute of 5 of 32 layers (recompute_num_layers=5) in FSDP recipe")";
+  CHECK(read(parts).front().problem->plan->recompute_layers == 5);
+  parts.plan = R"({"tensor": 1, "pipeline": 1, "micro_batch": 1, "recompute": "selective"})";
+  CHECK(read(parts).front().problem->plan->recompute_layers == 0);
+}
+
 TEST_CASE("notes complete a row: deterministic mode, all-to-all context, torchtitan's number of micro-batches") {
   Parts parts;
   parts.more = R"("notes": "Deterministic mode (slower kernels). CP all-to-all.")";
