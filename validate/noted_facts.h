@@ -6,8 +6,8 @@
 
 namespace foretrain {
 
-/// Puts into `problem` what the row's `notes` and `plan_note` and its model's `name` say of the run beyond the row's own keys
-/// (docs/FORMAT.md lists the words). Its plan must be set.
+/// Puts into `problem` what the row's `notes` and `plan_note` and its model's `name` say of the run beyond the row's
+/// own keys (docs/FORMAT.md lists the words). Its plan must be set.
 void apply_noted_facts(const SpecNode& run, Problem& problem);
 
 }  // namespace foretrain
