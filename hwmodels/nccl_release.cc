@@ -6,219 +6,103 @@
 namespace foretrain {
 namespace {
 
-constexpr PerProtocol kOldPcieTree = {1, 1.9, 28}, kRingPcie = {1, 2.5, 5.7};
+/// Each release as what it changed of the one before.
+constexpr std::array<NcclRelease, 10> make_releases() {
+  std::array<NcclRelease, 10> releases{};
+  NcclRelease r{.from = {2, 0, 0},
+                .tree_base = {4.4, 4.4, 0},
+                .ring_base = {3.6, 3.6, 8.4},
+                .tree_nvlink = {0.5, 1.9, 28},
+                .ring_nvlink = {0.4, 2.5, 5.7},
+                .tree_pcie = {1, 1.9, 28},
+                .ring_pcie = {1, 2.5, 5.7},
+                .tree_net = {5, 7.5, 50},
+                .ring_net = {0.9, 2.5, 6.6},
+                .ll_share = 0.25,
+                .ll_slower_over_nodes = 1,
+                .net_overhead = false,
+                .newest_ll128 = 70,
+                .hopper_ll_most = 87.7,
+                .ring_plateau = 1,
+                .tree_most_two = 70,
+                .tree_most = 70,
+                .nvls = false,
+                .nvls_hop = 0,
+                .nvls_tree_net = 0,
+                .doubled_hopper = true};
+  releases[0] = r;
 
-// In the order of NcclRelease's members.
-constexpr std::array kReleases = {NcclRelease{{2, 0, 0},
-                                              {4.4, 4.4, 0},
-                                              {3.6, 3.6, 8.4},
-                                              {0.5, 1.9, 28},
-                                              {0.4, 2.5, 5.7},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 7.5, 50},
-                                              {0.9, 2.5, 6.6},
-                                              0.25,
-                                              1,
-                                              false,
-                                              70,
-                                              87.7,
-                                              1,
-                                              70,
-                                              70,
-                                              false,
-                                              0,
-                                              0,
-                                              true},
-                                  NcclRelease{{2, 7, 0},
-                                              {4.4, 4.4, 0},
-                                              {3.6, 10, 8.4},
-                                              {0.52, 1.2, 28},
-                                              {0.47, 1.9, 3.4},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 8.5, 50},
-                                              {2.7, 4, 9.6},
-                                              0.25,
-                                              1.8,
-                                              false,
-                                              80,
-                                              87.7,
-                                              1.9,
-                                              110,
-                                              80,
-                                              false,
-                                              0,
-                                              0,
-                                              true},
-                                  NcclRelease{{2, 8, 0},
-                                              {4.4, 4.4, 0},
-                                              {3.6, 10, 8.4},
-                                              {0.52, 1.25, 28},
-                                              {0.47, 1.9, 3.4},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 8.5, 28},
-                                              {2.7, 4, 9.6},
-                                              0.25,
-                                              1.8,
-                                              false,
-                                              80,
-                                              87.7,
-                                              1.9,
-                                              0,
-                                              0,
-                                              false,
-                                              0,
-                                              0,
-                                              true},
-                                  NcclRelease{{2, 15, 0},
-                                              {4.4, 4.4, 0},
-                                              {3.6, 10, 8.4},
-                                              {0.52, 1.25, 28},
-                                              {0.47, 1.9, 3.4},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 8.5, 28},
-                                              {2.7, 4, 9.6},
-                                              0.25,
-                                              1.8,
-                                              false,
-                                              90,
-                                              87.7,
-                                              1.9,
-                                              0,
-                                              0,
-                                              false,
-                                              0,
-                                              0,
-                                              true},
-                                  NcclRelease{{2, 17, 0},
-                                              {6.8, 14, 0},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 4},
-                                              {0.6, 1.9, 3.4},
-                                              {1, 1.9, 6},
-                                              kRingPcie,
-                                              {5, 8.5, 14},
-                                              {2.7, 4, 14},
-                                              0.25,
-                                              1,
-                                              true,
-                                              90,
-                                              87.7,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              23,
-                                              19,
-                                              true},
-                                  NcclRelease{{2, 19, 0},
-                                              {6.8, 14, 0},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 28},
-                                              {0.6, 1.9, 3.4},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 8.5, 28},
-                                              {2.7, 4, 14},
-                                              0.25,
-                                              1,
-                                              true,
-                                              90,
-                                              87.7,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              23,
-                                              14,
-                                              true},
-                                  NcclRelease{{2, 21, 0},
-                                              {6.8, 14, 0},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 28},
-                                              {0.6, 1.9, 3.4},
-                                              kOldPcieTree,
-                                              kRingPcie,
-                                              {5, 8.5, 28},
-                                              {2.7, 4, 14},
-                                              0.5,
-                                              1,
-                                              true,
-                                              90,
-                                              141,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              25,
-                                              14,
-                                              true},
-                                  NcclRelease{{2, 23, 0},
-                                              {6.8, 14, 8.4},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 4},
-                                              {0.6, 1.9, 3.4},
-                                              {1, 1.9, 4},
-                                              kRingPcie,
-                                              {5, 8.5, 14},
-                                              {2.7, 4, 14},
-                                              0.5,
-                                              1,
-                                              true,
-                                              90,
-                                              141,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              25,
-                                              14,
-                                              true},
-                                  NcclRelease{{2, 25, 0},
-                                              {6.8, 14, 8.4},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 4},
-                                              {0.6, 1.9, 3.4},
-                                              {1, 1.9, 4},
-                                              kRingPcie,
-                                              {5, 8.5, 14},
-                                              {2.7, 4, 14},
-                                              0.5,
-                                              1,
-                                              true,
-                                              120,
-                                              141,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              25,
-                                              14,
-                                              true},
-                                  NcclRelease{{2, 28, 0},
-                                              {6.8, 14, 8.4},
-                                              {6.6, 14, 8.4},
-                                              {0.6, 1.25, 4},
-                                              {0.6, 1.9, 3.4},
-                                              {1, 1.9, 4},
-                                              kRingPcie,
-                                              {5, 8.5, 14},
-                                              {2.7, 4, 14},
-                                              0.5,
-                                              1,
-                                              true,
-                                              120,
-                                              141,
-                                              1.4,
-                                              0,
-                                              0,
-                                              true,
-                                              25,
-                                              20.9,
-                                              false}};
+  r.from = {2, 7, 0};
+  r.ring_base = {3.6, 10, 8.4};
+  r.tree_nvlink = {0.52, 1.2, 28};
+  r.ring_nvlink = {0.47, 1.9, 3.4};
+  r.tree_net = {5, 8.5, 50};
+  r.ring_net = {2.7, 4, 9.6};
+  r.ll_slower_over_nodes = 1.8;
+  r.newest_ll128 = 80;
+  r.ring_plateau = 1.9;
+  r.tree_most_two = 110;
+  r.tree_most = 80;
+  releases[1] = r;
+
+  r.from = {2, 8, 0};
+  r.tree_nvlink = {0.52, 1.25, 28};
+  r.tree_net = {5, 8.5, 28};
+  r.tree_most_two = 0;
+  r.tree_most = 0;
+  releases[2] = r;
+
+  r.from = {2, 15, 0};
+  r.newest_ll128 = 90;
+  releases[3] = r;
+
+  r.from = {2, 17, 0};
+  r.tree_base = {6.8, 14, 0};
+  r.ring_base = {6.6, 14, 8.4};
+  r.tree_nvlink = {0.6, 1.25, 4};
+  r.ring_nvlink = {0.6, 1.9, 3.4};
+  r.tree_pcie = {1, 1.9, 6};
+  r.tree_net = {5, 8.5, 14};
+  r.ring_net = {2.7, 4, 14};
+  r.ll_slower_over_nodes = 1;
+  r.net_overhead = true;
+  r.ring_plateau = 1.4;
+  r.nvls = true;
+  r.nvls_hop = 23;
+  r.nvls_tree_net = 19;
+  releases[4] = r;
+
+  r.from = {2, 19, 0};
+  r.tree_nvlink = {0.6, 1.25, 28};
+  r.tree_pcie = {1, 1.9, 28};
+  r.tree_net = {5, 8.5, 28};
+  r.nvls_tree_net = 14;
+  releases[5] = r;
+
+  r.from = {2, 21, 0};
+  r.ll_share = 0.5;
+  r.hopper_ll_most = 141;
+  r.nvls_hop = 25;
+  releases[6] = r;
+
+  r.from = {2, 23, 0};
+  r.tree_base = {6.8, 14, 8.4};
+  r.tree_nvlink = {0.6, 1.25, 4};
+  r.tree_pcie = {1, 1.9, 4};
+  r.tree_net = {5, 8.5, 14};
+  releases[7] = r;
+
+  r.from = {2, 25, 0};
+  r.newest_ll128 = 120;
+  releases[8] = r;
+
+  r.from = {2, 28, 0};
+  r.nvls_tree_net = 20.9;
+  r.doubled_hopper = false;
+  releases[9] = r;
+  return releases;
+}
+constexpr auto kReleases = make_releases();
 
 }  // namespace
 

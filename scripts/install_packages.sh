@@ -71,7 +71,6 @@ main() {
   need_library nlohmann-json3-dev
   need_library doctest-dev
   need_library libvalijson-dev
-  need_library libvalijson-dev
   local option
   for option in "$@"; do
     case $option in

@@ -1,7 +1,6 @@
 /// foretrain-gpu from its command line to its measurements, on GPUs that compute nothing (fake_gpu/): every mode, whole
 /// plans over several ranks, and what must end with one line.
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -10,33 +9,17 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
-#include <sys/wait.h>
+
+#include "tests/validate/gpu_run/run_program.h"
 
 namespace {
 
 using Json = nlohmann::json;
 
-struct Ran {
-  int status = 0;
-  std::string output;  // stdout and stderr
-  [[nodiscard]] std::string last_line() const {
-    const std::size_t end = output.find_last_not_of('\n');
-    if (end == std::string::npos) return "";
-    const std::size_t begin = output.rfind('\n', end);
-    return output.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? -1 : begin));
-  }
-};
+using foretrain::test::last_line;
+using foretrain::test::run_program;
+using foretrain::test::RunResult;
 
-Ran run(const std::string& command) {
-  Ran ran;
-  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char piece[4096];
-  for (std::size_t n = 0; (n = std::fread(piece, 1, sizeof piece, pipe)) > 0;) ran.output.append(piece, n);
-  const int status = pclose(pipe);
-  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ran;
-}
 const std::string kProgram = FORETRAIN_GPU_PROGRAM;
 
 /// A folder that goes away at the end of the test.
@@ -53,7 +36,7 @@ class Folder {
   [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
   /// A graph of validate/gpu/graphs, unpacked.
   [[nodiscard]] std::string graph(const std::string& name) const {
-    REQUIRE(run("gzip -dc validate/gpu/graphs/" + name + ".graph.gz > " + file(name + ".graph")).status == 0);
+    REQUIRE(run_program("gzip -dc validate/gpu/graphs/" + name + ".graph.gz > " + file(name + ".graph")).status == 0);
     return file(name + ".graph");
   }
   [[nodiscard]] Json results() const { return Json::parse(std::ifstream(file("out.json"))); }
@@ -68,13 +51,13 @@ class Folder {
 TEST_CASE("Kernels: one entry for each, with all samples, and what launches cost") {
   const Folder folder;
   const std::string graph = folder.graph("gpt-125m_tp1");
-  const Ran ran = run(kProgram + " " + graph + " --kernels --samples 21" + folder.output());
+  const RunResult ran = run_program(kProgram + " " + graph + " --kernels --samples 21" + folder.output());
   CHECK(ran.status == 0);
   const Json results = folder.results();
   CHECK(results["complete"] == true);
   CHECK(results["device"]["gpu"] == "Fake GPU");
   // As many as the graph has works that are no messages.
-  const int works = std::stoi(run("grep ^work " + graph + " | grep -vc ' message '").output);
+  const int works = std::stoi(run_program("grep ^work " + graph + " | grep -vc ' message '").output);
   CHECK(results["kernels"].size() == static_cast<std::size_t>(works));
   std::int64_t tasks = 0;
   for (const Json& kernel : results["kernels"]) {
@@ -83,17 +66,17 @@ TEST_CASE("Kernels: one entry for each, with all samples, and what launches cost
     CHECK(kernel["work"].contains("kind"));
     tasks += kernel["count"].get<std::int64_t>();
   }
-  const Ran dry = run(kProgram + " " + graph + " --step --dry-run");
+  const RunResult dry = run_program(kProgram + " " + graph + " --step --dry-run");
   CHECK(dry.output.find(" " + std::to_string(tasks) + " launches") != std::string::npos);
   CHECK(results["launches"].size() == 3);
 }
 
 TEST_CASE("Kernels that do not fit are named, the others measured") {
   const Folder folder;
-  const Ran ran = run("FAKE_GPU_MEMORY_GIB=2 " + kProgram + " " + folder.graph("llama-3.1-8b_tp1") + " --kernels" +
-                      folder.output());
+  const RunResult ran = run_program("FAKE_GPU_MEMORY_GIB=2 " + kProgram + " " + folder.graph("llama-3.1-8b_tp1") +
+                                    " --kernels" + folder.output());
   CHECK(ran.status == 3);
-  CHECK(ran.last_line().find("kernels are too large for the GPU's memory; the others were measured") !=
+  CHECK(last_line(ran.output).find("kernels are too large for the GPU's memory; the others were measured") !=
         std::string::npos);
   const Json results = folder.results();
   CHECK(results["complete"] == false);
@@ -113,11 +96,12 @@ TEST_CASE("Kernels that do not fit are named, the others measured") {
 TEST_CASE("A step of one rank: times, tasks, kernels inside it, and memory") {
   const Folder folder;
   const std::string graph = folder.graph("gpt-125m_tp1");
-  CHECK(run(kProgram + " " + graph + " --step --samples 5" + folder.output()).status == 0);
-  CHECK(run(kProgram + " " + graph + " --step --samples 4 --cuda-graphs --name captured --append" + folder.output())
+  CHECK(run_program(kProgram + " " + graph + " --step --samples 5" + folder.output()).status == 0);
+  CHECK(run_program(kProgram + " " + graph + " --step --samples 4 --cuda-graphs --name captured --append" +
+                    folder.output())
             .status == 0);
-  CHECK(run(kProgram + " " + graph + " --step --samples 3 --paced --name paced --append" + folder.output()).status ==
-        0);
+  CHECK(run_program(kProgram + " " + graph + " --step --samples 3 --paced --name paced --append" + folder.output())
+            .status == 0);
   const Json results = folder.results();
   REQUIRE(results["steps"].size() == 3);
   const Json &own = results["steps"][0], &captured = results["steps"][1], &paced = results["steps"][2];
@@ -135,28 +119,28 @@ TEST_CASE("A step of one rank: times, tasks, kernels inside it, and memory") {
   CHECK(kernels + messages == own["launches"].get<std::int64_t>());
   const Json& memory = results["memory"][0];
   // What the graph holds without context, NCCL's buffers and allocator (static labels), which a fake GPU has not.
-  const auto by_itself = std::stoll(
-      run("grep -E '^static 0 (communication|cuda_context|allocator) ' " + graph + " | awk '{s += $4} END {print s}'")
-          .output);
+  const auto by_itself = std::stoll(run_program("grep -E '^static 0 (communication|cuda_context|allocator) ' " + graph +
+                                                " | awk '{s += $4} END {print s}'")
+                                        .output);
   CHECK(memory["peak_bytes"].get<double>() ==
         doctest::Approx(memory["predicted_bytes"].get<double>() - static_cast<double>(by_itself)).epsilon(0.06));
 }
 
 TEST_CASE("A step that does not fit ends with one line") {
   const Folder folder;
-  const Ran ran =
-      run("FAKE_GPU_MEMORY_GIB=16 " + kProgram + " " + folder.graph("llama-3.1-8b_tp1") + " --step" + folder.output());
+  const RunResult ran = run_program("FAKE_GPU_MEMORY_GIB=16 " + kProgram + " " + folder.graph("llama-3.1-8b_tp1") +
+                                    " --step" + folder.output());
   CHECK(ran.status == 3);
-  CHECK(ran.last_line().rfind("foretrain-gpu: out of device memory: ", 0) == 0);
+  CHECK(last_line(ran.output).rfind("foretrain-gpu: out of device memory: ", 0) == 0);
   CHECK(folder.results()["failures"][0]["what"] == "step");
 }
 
 TEST_CASE("The time limit ends a run with its samples kept") {
   const Folder folder;
-  const Ran ran = run(kProgram + " " + folder.graph("gpt-125m_tp1") +
-                      " --step --paced --samples 100000 --time-limit 1" + folder.output());
+  const RunResult ran = run_program(kProgram + " " + folder.graph("gpt-125m_tp1") +
+                                    " --step --paced --samples 100000 --time-limit 1" + folder.output());
   CHECK(ran.status == 3);
-  CHECK(ran.last_line().rfind("foretrain-gpu: the time limit of 1 s ended the run after ", 0) == 0);
+  CHECK(last_line(ran.output).rfind("foretrain-gpu: the time limit of 1 s ended the run after ", 0) == 0);
   const Json results = folder.results();
   CHECK(results["complete"] == false);
   CHECK(!results["steps"][0]["samples_us"].empty());
@@ -164,7 +148,8 @@ TEST_CASE("The time limit ends a run with its samples kept") {
 
 TEST_CASE("Collectives among four ranks: the sweep, and the messages of a plan") {
   const Folder folder;
-  CHECK(run("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=4 " + kProgram + " --collectives --samples 2" + folder.output())
+  CHECK(run_program("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=4 " + kProgram + " --collectives --samples 2" +
+                    folder.output())
             .status == 0);
   const Json sweep = folder.results();
   CHECK(sweep["collectives"].size() == 6 * 9);  // six operations, 4 KiB to 256 MiB by fours
@@ -174,14 +159,15 @@ TEST_CASE("Collectives among four ranks: the sweep, and the messages of a plan")
     CHECK(c["ranks_per_node"] == 4);
     CHECK(c["samples_us"].size() == 2);
   }
-  const Ran alone = run(kProgram + " --collectives");
+  const RunResult alone = run_program(kProgram + " --collectives");
   CHECK(alone.status == 2);
   CHECK(alone.output.find("there is one GPU: --ranks-per-gpu 2 lets ranks share it\n") != std::string::npos);
 }
 
 TEST_CASE("Correctness: every operation, and parallel execution over NCCL's calls") {
   const Folder folder;
-  const Ran ran = run("FAKE_GPU_DEVICES=8 " + kProgram + " --correctness --time-limit 300" + folder.output());
+  const RunResult ran =
+      run_program("FAKE_GPU_DEVICES=8 " + kProgram + " --correctness --time-limit 300" + folder.output());
   CHECK(ran.status == 0);
   const Json results = folder.results();
   std::size_t over_nccl = 0;
@@ -197,13 +183,13 @@ TEST_CASE("Correctness: every operation, and parallel execution over NCCL's call
 TEST_CASE("A peer that never arrives ends the run with one line") {
   const Folder folder;
   const std::string meeting = "FORETRAIN_RENDEZVOUS=" + folder.file("id") + " WORLD_SIZE=2 ";
-  const Ran second = run("RANK=1 " + meeting + kProgram + " --collectives --time-limit 1");
+  const RunResult second = run_program("RANK=1 " + meeting + kProgram + " --collectives --time-limit 1");
   CHECK(second.status == 3);
-  CHECK(second.last_line() ==
+  CHECK(last_line(second.output) ==
         "foretrain-gpu: " + folder.file("id") + ".collectives: the first process did not arrive within 1 s");
-  const Ran first = run("RANK=0 " + meeting + kProgram + " --collectives --time-limit 1");
+  const RunResult first = run_program("RANK=0 " + meeting + kProgram + " --collectives --time-limit 1");
   CHECK(first.status == 3);
-  CHECK(first.last_line() ==
+  CHECK(last_line(first.output) ==
         "foretrain-gpu: the meeting of 2 NCCL ranks did not end within 1 s; a GPU or a peer hangs, the samples so far "
         "are kept");
   CHECK_FALSE(std::filesystem::exists(folder.file("id.collectives")));  // a later run would take it for its own
@@ -239,22 +225,23 @@ TEST_CASE("Whole plans over several ranks run to their end, every rank with its 
         << R"({"schema": "foretrain.job/1", "model": "gpt2", "cluster": {"gpu": "h100-sxm5-80gb", "gpus": )" << p.ranks
         << R"(, "gpus_per_node": 8}, "training": {"sequence_length": 512, "global_batch": 8, "precision": "bf16"}, "plan": )"
         << p.plan << "}";
-    const Ran made = run(std::string(FORETRAIN_PROGRAM) + " simulate " + folder.file("job.json") + " --graph " +
-                         folder.file("all.graph") + " --rank all");
+    const RunResult made = run_program(std::string(FORETRAIN_PROGRAM) + " simulate " + folder.file("job.json") +
+                                       " --graph " + folder.file("all.graph") + " --rank all");
     CAPTURE(made.output);
     REQUIRE(made.status == 0);
     for (const std::string& how : {std::string(), std::string(" --cuda-graphs")}) {
-      const Ran ran = run("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=8 " + kProgram + " " + folder.file("all.graph") +
-                          " --step --samples 3 --time-limit 60" + how + folder.output());
+      const RunResult ran =
+          run_program("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=8 " + kProgram + " " + folder.file("all.graph") +
+                      " --step --samples 3 --time-limit 60" + how + folder.output());
       CAPTURE(ran.output);
       CHECK(ran.status == 0);
       const Json step = folder.results()["steps"][0];
       CHECK(step["ranks"] == p.ranks);
       CHECK(step["samples_us"].size() == 3);
     }
-    const Ran collectives =
-        run("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=" + std::to_string(p.ranks) + " " + kProgram + " " +
-            folder.file("all.graph") + " --collectives --samples 2 --time-limit 60" + folder.output());
+    const RunResult collectives =
+        run_program("FAKE_NCCL_COMPUTES=4096 FAKE_GPU_DEVICES=" + std::to_string(p.ranks) + " " + kProgram + " " +
+                    folder.file("all.graph") + " --collectives --samples 2 --time-limit 60" + folder.output());
     CAPTURE(collectives.output);
     CHECK(collectives.status == 0);
     std::set<std::string> groups;

@@ -1,6 +1,5 @@
 /// foretrain-gpu and the GPU library as others start them. Where there is a GPU, what needs none is still tested.
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -8,33 +7,21 @@
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 
+#include "tests/validate/gpu_run/run_program.h"
 #include "validate/gpu/run/foretrain_gpu_api.h"
 
 namespace {
 
-struct Ran {
-  int status = 0;
-  std::string output;  // stdout and stderr
-};
+using foretrain::test::run_program;
+using foretrain::test::RunResult;
 
-Ran run(const std::string& command) {
-  Ran ran;
-  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char piece[4096];
-  for (std::size_t n = 0; (n = std::fread(piece, 1, sizeof piece, pipe)) > 0;) ran.output.append(piece, n);
-  const int status = pclose(pipe);
-  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ran;
-}
 const std::string kProgram = FORETRAIN_GPU_PROGRAM;
 
 /// A graph of validate/gpu/graphs, unpacked into the temporary folder.
 std::string unpacked(const std::string& name) {
   const std::string path = (std::filesystem::temp_directory_path() / (name + ".graph")).string();
-  REQUIRE(run("gzip -dc validate/gpu/graphs/" + name + ".graph.gz > " + path).status == 0);
+  REQUIRE(run_program("gzip -dc validate/gpu/graphs/" + name + ".graph.gz > " + path).status == 0);
   return path;
 }
 
@@ -62,13 +49,13 @@ TEST_CASE("The committed graphs are whole, and a rank alone takes what its step 
   for (const char* name :
        {"llama-3.1-8b_tp1", "gpt-125m_tp1", "llama-3.1-70b_tp8_pp4", "llama-3.1-405b_tp8_pp16", "kernels"}) {
     const std::string path = unpacked(name);
-    const Ran dry = run(kProgram + " " + path + " --step --dry-run");
+    const RunResult dry = run_program(kProgram + " " + path + " --step --dry-run");
     CHECK(dry.status == 0);
     CHECK(dry.output.rfind(std::string(name) + ": stage ", 0) == 0);
     // Without pipeline, one rank is the whole step: its longest path is what the simulator said (key step_ps), up to
     // the links that messages share there.
     if (std::string(name).find("tp1") != std::string::npos) {
-      const double step_ms = std::stod(run("grep step_ps " + path + " | cut -d' ' -f3").output) / 1e9;
+      const double step_ms = std::stod(run_program("grep step_ps " + path + " | cut -d' ' -f3").output) / 1e9;
       const std::size_t place = dry.output.find("  step ");
       REQUIRE(place != std::string::npos);
       CHECK(std::stod(dry.output.substr(place + 7)) == doctest::Approx(step_ms).epsilon(0.01));
@@ -78,16 +65,16 @@ TEST_CASE("The committed graphs are whole, and a rank alone takes what its step 
 }
 
 TEST_CASE("Wrong input ends with status 2 and one line") {
-  CHECK(run(kProgram).status == 2);
-  CHECK(run(kProgram).output ==
+  CHECK(run_program(kProgram).status == 2);
+  CHECK(run_program(kProgram).output ==
         "foretrain-gpu: command line: expected a mode: --kernels, --collectives, --step, --correctness or --device\n");
-  const Ran none = run(kProgram + " no-such.graph --step");
+  const RunResult none = run_program(kProgram + " no-such.graph --step");
   CHECK(none.status == 2);
   CHECK(none.output == "foretrain-gpu: no-such.graph: expected a graph file; it cannot be opened\n");
-  const Ran foreign = run(kProgram + " README.md --kernels");
+  const RunResult foreign = run_program(kProgram + " README.md --kernels");
   CHECK(foreign.status == 2);
   CHECK(foreign.output.rfind("foretrain-gpu: README.md:1: expected \"foretrain.graph/1\"", 0) == 0);
-  CHECK(run(kProgram + " --help").output.rfind("usage: foretrain-gpu", 0) == 0);
+  CHECK(run_program(kProgram + " --help").output.rfind("usage: foretrain-gpu", 0) == 0);
 }
 
 TEST_CASE("Without a GPU every mode ends with status 3 and one line") {
@@ -96,7 +83,7 @@ TEST_CASE("Without a GPU every mode ends with status 3 and one line") {
   for (const std::string& mode :
        {path + " --kernels", path + " --step", path + " --step --cuda-graphs", std::string("--collectives"),
         std::string("--correctness"), std::string("--device")}) {
-    const Ran ran = run(kProgram + " " + mode);
+    const RunResult ran = run_program(kProgram + " " + mode);
     CHECK(ran.status == 3);
     CHECK(ran.output.rfind("foretrain-gpu: no ", 0) == 0);
     CHECK(std::count(ran.output.begin(), ran.output.end(), '\n') == 1);
