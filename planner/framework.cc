@@ -199,10 +199,6 @@ constexpr std::array kReleaseWords = {
     ReleaseWord{"nemo", sixteen_bit_gradients},
     ReleaseWord{"nemo", fused_cross_entropy},
     ReleaseWord{"cuda_launch_blocking=1", launch_blocking},
-    // BigScience's fork of 2022 hung without it on more than 20 nodes, so every run there set it. Source:
-    // bigscience-workshop/bigscience train/tr11-176B-ml/chronicles-prequel.md ("Hanging Issue"), tr11-176B-ml.slurm.
-    ReleaseWord{"megatron-deepspeed feb 2022, deepspeed pp", launch_blocking},
-    ReleaseWord{"megatron-deepspeed ds_ckpt_reshape", launch_blocking},
     ReleaseWord{"grad_sync_dtype bf16", sixteen_bit_gradients},
     ReleaseWord{"fused cross entropy", fused_cross_entropy},
     // MLPerf submissions with Transformer Engine's userbuffers are NeMo's recipes, whatever framework they are filed
