@@ -67,6 +67,7 @@ Action add_plan(CLI::App& app) {
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_path(app, "-o,--output", o->output, "write the plans to this file");
   add_path(app, "--trace", o->trace, "write the best plan's timeline to this file (Perfetto, chrome://tracing)");
+  add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
   add_format(app, o->format);
   return action_of(o, plan);
 }
@@ -77,6 +78,7 @@ Action add_simulate(CLI::App& app) {
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
   add_path(app, "-o,--output", o->output, "write the result to this file");
   add_path(app, "--trace", o->trace, "write the timeline to this file (Perfetto, chrome://tracing)");
+  add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
   add_path(app, "--graph", o->graph, "write the step, kernel by kernel, to this file (foretrain-gpu runs it)");
   app.add_option("--rank", o->rank, Text("with --graph: the rank whose stage is written, or all"))
       ->type_name("RANK|all");

@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/plan_text.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 #include "cli/subcommands.h"
 #include "cli/trace.h"
 #include "hwmodels/catalogue.h"
@@ -44,6 +45,7 @@ SearchResult search_with_progress(const Problem& problem, const PlanOptions& opt
   SearchOptions search_options;
   search_options.top = options.top;
   search_options.threads = options.threads;
+  search_options.keep_judged = !options.report.empty();
   search_options.stop = &stop_asked;
   search_options.progress = [&](std::int64_t done, std::int64_t of) { progress.show(done, of); };
   SearchResult result = search(problem, search_options);
@@ -89,6 +91,14 @@ int plan(const PlanOptions& options) {
                                                     coverage ? &*coverage : nullptr);
   if (!options.output.empty()) write_file(options.output, document);
   if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
+  if (!options.report.empty()) {
+    const std::string more = options.top == PlanOptions{}.top ? "" : fmt::format(" --top {}", options.top);
+    write_report({.path = options.report,
+                  .command = command_line("plan", options.job, more),
+                  .searched = true,
+                  .threads = options.threads},
+                 problem, job, result, coverage ? &*coverage : nullptr);
+  }
   if (options.format == Format::json) {
     print(document);
   } else if (result.plans.empty()) {

@@ -8,6 +8,7 @@
 #include "cli/job_input.h"
 #include "cli/output.h"
 #include "cli/plan_text.h"
+#include "cli/report_file.h"
 #include "cli/subcommands.h"
 #include "cli/trace.h"
 #include "planner/graph_file.h"
@@ -43,6 +44,11 @@ int simulate(const SimulateOptions& options) {
     if (options.format == Format::json) print(document);
   }
   if (!options.trace.empty() && simulated) write_trace(options.trace, problem, *problem.plan);
+  if (!options.report.empty()) {
+    const std::string more = options.plan == 1 ? "" : fmt::format(" --plan {}", options.plan);
+    write_report({.path = options.report, .command = command_line("simulate", options.job, more)}, problem, job,
+                 as_search_result(report), coverage ? &*coverage : nullptr);
+  }
   if (!options.graph.empty() && simulated) write_graph_file(options, problem, report.step);
   if (options.format == Format::text) {
     std::string text = describe(problem) + "\n" + to_text(report.plan) + "\n" + idle_gpus(problem, report);

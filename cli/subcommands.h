@@ -24,15 +24,15 @@ struct JobOptions {
 struct PlanOptions {
   JobOptions job;
   std::int32_t top = 10;
-  std::int32_t threads = 0;   ///< 0 = all cores
-  std::string output, trace;  ///< files; "" = none
+  std::int32_t threads = 0;           ///< 0 = all cores
+  std::string output, trace, report;  ///< files; "" = none
   Format format = Format::text;
 };
 
 struct SimulateOptions {
   JobOptions job;
   std::int32_t plan = 1;  ///< which plan of a plan file
-  std::string output, trace;
+  std::string output, trace, report;
   std::string graph, rank = "all";  ///< the step kernel by kernel, of one rank or all
   Format format = Format::text;
 };

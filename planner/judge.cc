@@ -15,7 +15,7 @@ const std::shared_ptr<const BlockCosts>& Judge::blocks(const Plan& plan) {
 
 PlanCosts Judge::costs(const Plan& plan) { return plan_costs(problem_, plan, blocks(plan), framework_); }
 
-Judgement Judge::judge(const Plan& plan) {
+Judgement Judge::judge(const Plan& plan, bool bound_all) {
   Judgement j;
   j.rejection = break_of_rule(problem_, plan);
   if (j.rejection) return j;
@@ -25,11 +25,12 @@ Judgement Judge::judge(const Plan& plan) {
   std::int64_t most = 0;
   for (std::int32_t s = 0; s < plan.pipeline; ++s)
     most = std::max(most, stage_memory(problem_, plan, c, moments_, s).total);
+  j.peak = most;
   const double excess = static_cast<double>(most) - memory_limit(problem_.cluster.gpu).base();
   if (excess > 0) {
     j.rejection = Rejection{
         .reason = RejectionReason::memory, .rule = "a stage needs more memory than the GPU has", .excess = excess};
-    return j;
+    if (!bound_all) return j;
   }
   j.bound = step_bound(plan, c);
   return j;

@@ -13,14 +13,16 @@ namespace foretrain {
 
 struct Judgement {
   std::optional<Rejection> rejection;
-  Picoseconds bound;  ///< of a plan that is not rejected
+  Picoseconds bound;      ///< of a plan that is not rejected
+  std::int64_t peak = 0;  ///< bytes of the fullest stage, of a plan that breaks no rule
 };
 
 /// Judges plans one after another and remembers what neighbouring plans share. One per thread.
 class Judge {
  public:
   explicit Judge(const Problem& problem);
-  Judgement judge(const Plan& plan);
+  /// A plan that only lacks memory is given its bound too when `bound_all`.
+  Judgement judge(const Plan& plan, bool bound_all = false);
   /// Costs of `plan`, as judge() used them; for lowering.
   PlanCosts costs(const Plan& plan);
   PeakMoments& moments() { return moments_; }

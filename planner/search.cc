@@ -1,12 +1,11 @@
 #include "planner/search.h"
 
 #include <algorithm>
-#include <mutex>
 #include <thread>
 
 #include "planner/judge.h"
 #include "planner/long_step.h"
-#include "planner/plan_space.h"
+#include "planner/run_parallel.h"
 
 namespace foretrain {
 namespace {
@@ -17,7 +16,9 @@ constexpr std::size_t kBatch = 16;
 struct Candidate {
   Picoseconds time;        ///< bound, later the simulated step
   std::int64_t order = 0;  ///< place in the plan space
+  std::int64_t peak = 0;   ///< bytes
   PackedPlan plan;
+  bool simulated = false;
 };
 bool earlier(const Candidate& a, const Candidate& b) { return a.time != b.time ? a.time < b.time : a.order < b.order; }
 
@@ -25,21 +26,23 @@ bool earlier(const Candidate& a, const Candidate& b) { return a.time != b.time ?
 struct GroupResult {
   std::int64_t considered = 0;
   std::array<std::int64_t, kRejectionNames.size()> rejected{};
-  std::vector<Candidate> candidates;
+  std::vector<Candidate> candidates, too_big;  ///< too_big: where they are asked for
   std::optional<PackedPlan> nearest_miss;
   double least_excess = 0;
 };
 
-GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge, const std::atomic<bool>* stop) {
+GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge, const SearchOptions& options) {
   GroupResult r;
   space.visit_group(group, [&](const Plan& plan) {
-    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return;
+    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) return;
     const std::int64_t order = r.considered++;
-    const Judgement j = judge.judge(plan);
+    const Judgement j = judge.judge(plan, options.keep_judged);
     if (!j.rejection) {
-      r.candidates.push_back({j.bound, order, space.pack(plan)});
+      r.candidates.push_back({j.bound, order, j.peak, space.pack(plan)});
       return;
     }
+    if (options.keep_judged && j.rejection->reason == RejectionReason::memory)
+      r.too_big.push_back({j.bound, order, j.peak, space.pack(plan)});
     ++r.rejected[static_cast<std::size_t>(j.rejection->reason)];
     if (j.rejection->reason == RejectionReason::memory && (!r.nearest_miss || j.rejection->excess < r.least_excess)) {
       r.nearest_miss = space.pack(plan);
@@ -47,29 +50,6 @@ GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge,
     }
   });
   return r;
-}
-
-/// Runs work(0) .. work(count - 1) on `threads` threads; work(i) may be called by any, in any order.
-template <class Work>
-void run_parallel(std::size_t count, std::size_t threads, Work work) {
-  std::atomic<std::size_t> next{0};
-  std::exception_ptr failure;
-  std::mutex guard;
-  const auto loop = [&](std::size_t thread) {
-    try {
-      for (std::size_t i = next++; i < count; i = next++) work(i, thread);
-    } catch (...) {
-      const std::lock_guard lock(guard);
-      if (!failure) failure = std::current_exception();
-      next = count;
-    }
-  };
-  {
-    std::vector<std::jthread> pool;
-    for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(loop, t);
-    loop(0);
-  }
-  if (failure) std::rethrow_exception(failure);
 }
 
 class Search {
@@ -88,6 +68,7 @@ class Search {
     judge_all();
     simulate_best();
     report_best();
+    if (options_.keep_judged) keep_judged();
     if (problem_.residuals != nullptr)
       for (PlanReport& report : result_.plans)
         report.near_best = &report != &result_.plans.front() &&
@@ -103,7 +84,7 @@ class Search {
     std::atomic<std::size_t> done{0};
     run_parallel(groups.size(), threads_, [&](std::size_t i, std::size_t thread) {
       if (stopped()) return;
-      groups[i] = judge_group(space_, i, *judges_[thread], options_.stop);
+      groups[i] = judge_group(space_, i, *judges_[thread], options_);
       const std::size_t finished = ++done;
       if (thread == 0 && options_.progress)
         options_.progress(static_cast<std::int64_t>(finished), static_cast<std::int64_t>(groups.size()));
@@ -115,6 +96,7 @@ class Search {
         c.order += result_.considered;
         candidates_.push_back(c);
       }
+      too_big_.insert(too_big_.end(), g.too_big.begin(), g.too_big.end());
       result_.considered += g.considered;
       for (std::size_t i = 0; i < g.rejected.size(); ++i) result_.rejected[i] += g.rejected[i];
       if (g.nearest_miss && (!miss || g.least_excess < least)) {
@@ -157,11 +139,20 @@ class Search {
       // A long step's time is drawn through two shorter ones: the bound holds for it all the same.
       c.time = std::max(c.time, step_time(problem_, plan, judge.costs(plan), judge.moments()));
       done[i] = 1;
+      candidates_[from + i].time = c.time;
+      candidates_[from + i].simulated = true;
     });
     std::vector<Candidate> simulated;
     for (std::size_t i = 0; i < batch.size(); ++i)
       if (done[i] != 0) simulated.push_back(batch[i]);
     return simulated;
+  }
+
+  void keep_judged() {
+    std::sort(candidates_.begin(), candidates_.end(), earlier);
+    result_.judged.reserve(candidates_.size() + too_big_.size());
+    for (const Candidate& c : candidates_) result_.judged.push_back({c.time, c.peak, c.plan, c.simulated, true});
+    for (const Candidate& c : too_big_) result_.judged.push_back({c.time, c.peak, c.plan, false, false});
   }
 
   /// The reports of the best plans.
@@ -177,7 +168,7 @@ class Search {
   PlanSpace space_;
   std::size_t top_, threads_ = 1;
   std::vector<std::unique_ptr<Judge>> judges_;
-  std::vector<Candidate> candidates_, best_;
+  std::vector<Candidate> candidates_, too_big_, best_;
   SearchResult result_;
 };
 

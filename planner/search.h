@@ -7,6 +7,8 @@
 #include <functional>
 #include <vector>
 
+#include "base/time_point.h"
+#include "planner/plan_space.h"
 #include "planner/problem.h"
 #include "planner/rejection.h"
 #include "planner/report.h"
@@ -16,8 +18,17 @@ namespace foretrain {
 struct SearchOptions {
   std::int32_t top = 10;
   std::int32_t threads = 0;                                          ///< 0 = all cores
+  bool keep_judged = false;                                          ///< fill SearchResult::judged
   const std::atomic<bool>* stop = nullptr;                           ///< Ctrl-C: return the best so far
   std::function<void(std::int64_t done, std::int64_t of)> progress;  ///< called from one thread; may be empty
+};
+
+/// A plan that breaks no rule, with what its judgement says of it.
+struct JudgedPlan {
+  Picoseconds time;       ///< simulated, or the lower bound
+  std::int64_t peak = 0;  ///< bytes of the fullest stage
+  PackedPlan plan;
+  bool simulated = false, fits = true;
 };
 
 struct SearchResult {
@@ -27,6 +38,9 @@ struct SearchResult {
   std::optional<PlanReport> nearest_miss;                       ///< the plan refused for memory that lacked least
   bool stopped_early = false;  ///< by SearchOptions::stop; then the best of what had been judged
   std::int64_t left_out = 0;   ///< plans judged but neither cut nor simulated when the search was stopped
+  /// With SearchOptions::keep_judged: all that break no rule; those that fit by time, then the others in plan-space
+  /// order.
+  std::vector<JudgedPlan> judged;
 };
 
 /// Ranks the plans of `problem.search`. The result does not depend on `threads`. Ties: the plan earlier in plan-space

@@ -13,12 +13,12 @@ constexpr double kDecile = 1.2816;  // standard deviations from the mean to the 
 /// Below this many runs a trainer's own residuals say less than those of all.
 constexpr std::int64_t kEnoughRuns = 10;
 
+}  // namespace
+
 const StepResidual& residual_of(const ResidualSpec& residuals, const std::string& key) {
   const auto found = residuals.steps.find(key);
   return found != residuals.steps.end() && found->second.rows >= kEnoughRuns ? found->second : residuals.any_step;
 }
-
-}  // namespace
 
 std::string residual_key(const Software& software, Precision precision) {
   const bool narrow = precision == Precision::fp8 || precision == Precision::mxfp8 || precision == Precision::nvfp4;

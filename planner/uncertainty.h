@@ -21,6 +21,9 @@ struct StepInterval {
 /// The key of a trainer's row in ResidualSpec::steps: "megatron-core", "megatron-core fp8".
 std::string residual_key(const Software& software, Precision precision);
 
+/// The row of ResidualSpec::steps for `key`, or any_step where there are fewer than ten runs.
+const StepResidual& residual_of(const ResidualSpec& residuals, const std::string& key);
+
 /// Spread of log(step) that the spread of the step's kernels and collectives carries into it. A kind's kernels err
 /// together, so its spread counts by its share of the step; bubbles and idle time are made of the rest and scale with
 /// it. Where `gpu` has no rows, the widest known spread stands in.

@@ -3,7 +3,8 @@
 # With all of it there, nothing is asked of apt and no rights are needed.
 #
 #   scripts/install_packages.sh             build and test
-#   scripts/install_packages.sh --checks    also clang-format, for the format check
+#   scripts/install_packages.sh --checks    also clang-format, for the format check, and Node and Chromium, for the
+#                                           report's tests (Chromium on Debian only: Ubuntu has it as a snap)
 #   scripts/install_packages.sh --bench     also google-benchmark, for foretrain_bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,7 +75,11 @@ main() {
   local option
   for option in "$@"; do
     case $option in
-      --checks) need_tool clang-format clang-format ;;
+      --checks)
+        need_tool clang-format clang-format
+        need_tool node nodejs
+        if grep -qx 'ID=debian' /etc/os-release; then need_tool chromium chromium; fi
+        ;;
       --bench) need_library libbenchmark-dev ;;
       *) say "unknown option $option" >&2; exit 2 ;;
     esac
