@@ -118,9 +118,13 @@ Action add_collective(CLI::App& app) {
   add_size(app, "--ranks", o->ranks, "GPUs that take part; all of the cluster when left out");
   add_size(app, "--ranks-per-node", o->ranks_per_node, "of these in one NVLink domain; as many as fit when left out");
   add_size(app, "--groups", o->groups_sharing_nics, "equal groups that share the nodes' NICs at the same time");
-  app.add_option("--bytes", o->sizes, Text("sizes as nccl-tests counts them: 1MiB,1GiB"))->required();
-  app.add_option("--algorithm", o->algorithm, Text("force one, as NCCL_ALGO does"));
-  app.add_option("--protocol", o->protocol, Text("force one, as NCCL_PROTO does"));
+  app.add_option("--bytes", o->sizes, Text("sizes as nccl-tests counts them: 1MiB,1GiB"));
+  app.add_option("--log", o->logs,
+                 Text("nccl-tests output (text or -J JSON) to set the prediction beside (repeatable)"))
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  app.add_option("--algorithm", o->algorithm, Text("force some, as NCCL_ALGO does: ring, \"tree,ring\", ^nvls"));
+  app.add_option("--protocol", o->protocol, Text("force some, as NCCL_PROTO does: ll, ^ll128"));
   add_format(app, o->format);
   return action_of(o, collective);
 }

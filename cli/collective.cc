@@ -12,16 +12,16 @@
 #include "base/spec_node.h"
 #include "base/text.h"
 #include "cli/choices.h"
+#include "cli/collective_log.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
 #include "hwmodels/catalogue.h"
 #include "hwmodels/collective_time.h"
+#include "hwmodels/nccl_environment.h"
 
 namespace foretrain::cli {
-namespace {
 
-/// A cluster by name, file or JSON. A single node by name grows to as many as hold `ranks`.
-ClusterSpec read_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks) {
+ClusterSpec read_collective_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks) {
   const std::string where = "--cluster";
   const bool json = !text.empty() && text.front() == '{';
   std::error_code unreadable;  // a loop of links counts as a file, which read_file then refuses
@@ -36,6 +36,16 @@ ClusterSpec read_cluster(const Catalogue& catalogue, const std::string& text, st
   return cluster;
 }
 
+void force_choice(CollectiveOp op, const CollectiveOptions& options, ClusterSpec& cluster) {
+  const std::size_t place = static_cast<std::size_t>(op);
+  const NcclAllowed forced = parse_nccl_environment(options.algorithm, options.protocol, cluster.nccl.version,
+                                                    "--algorithm", "--protocol")[place];
+  if (forced.algorithms != 0) cluster.nccl.environment[place].algorithms = forced.algorithms;
+  if (forced.protocols != 0) cluster.nccl.environment[place].protocols = forced.protocols;
+}
+
+namespace {
+
 GroupLayout read_layout(const CollectiveOptions& options, const ClusterSpec& cluster) {
   GroupLayout layout;
   layout.ranks = options.ranks > 0 ? options.ranks : cluster.gpus;
@@ -48,16 +58,6 @@ GroupLayout read_layout(const CollectiveOptions& options, const ClusterSpec& clu
     throw SpecError("--ranks-per-node", fmt::format("{} ranks do not divide by {}: all nodes hold equally many",
                                                     layout.ranks, layout.ranks_per_node));
   return layout;
-}
-
-CollectiveChoice read_choice(const CollectiveOptions& options) {
-  CollectiveChoice choice;
-  if (!options.algorithm.empty())
-    choice.algorithm =
-        static_cast<NcclAlgorithm>(choose(options.algorithm, kAlgorithmNames, "--algorithm", "algorithm"));
-  if (!options.protocol.empty())
-    choice.protocol = static_cast<NcclProtocol>(choose(options.protocol, kProtocolNames, "--protocol", "protocol"));
-  return choice;
 }
 
 struct Row {
@@ -96,14 +96,19 @@ std::string text_of(const std::vector<Row>& rows) {
 int collective(const CollectiveOptions& options) {
   const auto op = static_cast<CollectiveOp>(choose(options.op, kCollectiveNames, "OP", "collective"));
   const Catalogue catalogue = Catalogue::load();
-  const ClusterSpec cluster = read_cluster(catalogue, options.cluster, options.ranks);
+  if (options.sizes.empty() == options.logs.empty())
+    throw SpecError("collective", options.logs.empty()
+                                      ? "expected --bytes, sizes to predict, or --log, a file to compare"
+                                      : "--bytes and --log exclude each other: a log has its sizes");
+  if (!options.logs.empty()) return collective_beside_logs(op, options, catalogue);
+  ClusterSpec cluster = read_collective_cluster(catalogue, options.cluster, options.ranks);
   const GroupLayout layout = read_layout(options, cluster);
-  const CollectiveChoice choice = read_choice(options);
+  force_choice(op, options, cluster);
   std::vector<Row> rows;
   for (const std::string& text : split_at_commas(options.sizes)) {
     const Bytes size = parse_bytes(text, "--bytes");
     if (size.base() < 1) throw SpecError("--bytes", "at least 1 B; got " + in_quotes(text));
-    Row row{size, collective_time(op, size, layout, cluster, choice), {}, {}};
+    Row row{size, collective_time(op, size, layout, cluster), {}, {}};
     if (row.predicted.time.base() > 0) {
       row.algorithm_bandwidth = size / row.predicted.time;
       row.bus_bandwidth = bus_factor(op, layout.ranks) * row.algorithm_bandwidth;

@@ -57,6 +57,7 @@ struct ModelOptions {
 
 struct CollectiveOptions {
   std::string op, cluster, sizes;
+  std::vector<std::string> logs;    ///< nccl-tests outputs to set the prediction beside
   std::int64_t ranks = 0;           ///< 0 = all GPUs of the cluster
   std::int64_t ranks_per_node = 0;  ///< 0 = as many as fit
   std::int64_t groups_sharing_nics = 1;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "hwmodels/catalogue_reader.h"
+#include "hwmodels/nccl_environment.h"
 
 namespace foretrain {
 namespace {
@@ -97,21 +98,18 @@ void read_network(const SpecNode& network, const NetworkTable& table, ClusterSpe
 
 /// NCCL's version and what its environment forces.
 NcclSettings read_nccl(const SpecNode& spec) {
-  spec.allow_only({"version", "algorithm", "protocol"});
+  spec.allow_only({"version", "algorithm", "protocol", "collnet"});
   NcclSettings nccl;
   if (const auto version = spec.optional("version")) {
     const auto parsed = parse_nccl_version(version->as_string());
     if (!parsed) version->fail_expected("NCCL's version, \"2.18.3\"");
     nccl.version = *parsed;
   }
-  // What NCCL chooses by itself among send and receive is not forced: the last two names are left out.
-  constexpr std::array<std::string_view, 4> kForced = {kAlgorithmNames[0], kAlgorithmNames[1], kAlgorithmNames[2],
-                                                       kAlgorithmNames[3]};
-  constexpr std::array<std::string_view, 3> kProtocols = {kProtocolNames[0], kProtocolNames[1], kProtocolNames[2]};
-  if (const auto algorithm = spec.optional("algorithm"))
-    nccl.forced.algorithm = static_cast<NcclAlgorithm>(algorithm->as_choice(kForced, "NCCL algorithm"));
-  if (const auto protocol = spec.optional("protocol"))
-    nccl.forced.protocol = static_cast<NcclProtocol>(protocol->as_choice(kProtocols, "NCCL protocol"));
+  const auto algorithm = spec.optional("algorithm"), protocol = spec.optional("protocol");
+  nccl.environment =
+      parse_nccl_environment(algorithm ? algorithm->as_string() : "", protocol ? protocol->as_string() : "",
+                             nccl.version, algorithm ? algorithm->where() : "", protocol ? protocol->where() : "");
+  if (const auto collnet = spec.optional("collnet")) nccl.collnet = collnet->as_bool();
   return nccl;
 }
 

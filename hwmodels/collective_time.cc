@@ -10,10 +10,6 @@
 namespace foretrain {
 namespace {
 
-constexpr std::array kAlgorithms = {NcclAlgorithm::ring, NcclAlgorithm::tree, NcclAlgorithm::nvls,
-                                    NcclAlgorithm::nvls_tree};
-constexpr std::array kProtocols = {NcclProtocol::ll, NcclProtocol::ll128, NcclProtocol::simple};
-
 // NCCL's choice is looked up at powers of two: below 1 KiB and above 1 TiB it no longer changes.
 constexpr int kFirstOctave = 10, kLastOctave = 40;
 
@@ -23,30 +19,38 @@ struct Candidate {
   NcclCost cost;
 };
 struct Candidates {
-  std::array<Candidate, kAlgorithms.size() * kProtocols.size()> all;
+  std::array<Candidate, kTunedAlgorithms * kTunedProtocols> all;
   std::size_t count = 0;
 };
 
-Candidates candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoice& choice) {
+Candidates candidates(const NcclSystem& s, CollectiveOp op, NcclAllowed allowed) {
   Candidates found;
-  for (const NcclAlgorithm a : kAlgorithms) {
-    if (choice.algorithm && *choice.algorithm != a) continue;
-    for (const NcclProtocol p : kProtocols) {
-      if (choice.protocol && *choice.protocol != p) continue;
-      const NcclCost cost = nccl_cost(s, op, a, p);
-      if (cost.possible) found.all[found.count++] = {a, p, cost};
+  const auto has = [](std::uint8_t set, std::size_t place) { return set == 0 || (set >> place & 1) != 0; };
+  for (std::size_t a = 0; a < kTunedAlgorithms; ++a) {
+    if (!has(allowed.algorithms, a)) continue;
+    for (std::size_t p = 0; p < kTunedProtocols; ++p) {
+      if (!has(allowed.protocols, p)) continue;
+      const auto algorithm = static_cast<NcclAlgorithm>(a);
+      const auto protocol = static_cast<NcclProtocol>(p);
+      const NcclCost cost = nccl_cost(s, op, algorithm, protocol, allowed.protocols != 0);
+      if (cost.possible) found.all[found.count++] = {algorithm, protocol, cost};
     }
   }
   return found;
 }
 
+template <class Enum>
+std::uint8_t only(Enum e) {
+  return static_cast<std::uint8_t>(1U << static_cast<unsigned>(e));
+}
+
 /// What was forced, as far as the group can do it.
-Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, CollectiveChoice choice,
-                               const CollectiveChoice& environment) {
-  if (!choice.algorithm) choice.algorithm = environment.algorithm;
-  if (!choice.protocol) choice.protocol = environment.protocol;
-  Candidates found = candidates(s, op, choice);
-  if (found.count == 0) found = candidates(s, op, {choice.algorithm, std::nullopt});
+Candidates possible_candidates(const NcclSystem& s, CollectiveOp op, const CollectiveChoice& choice,
+                               NcclAllowed allowed) {
+  if (choice.algorithm) allowed.algorithms = only(*choice.algorithm);
+  if (choice.protocol) allowed.protocols = only(*choice.protocol);
+  Candidates found = candidates(s, op, allowed);
+  if (found.count == 0) found = candidates(s, op, {allowed.algorithms, 0});
   if (found.count == 0) found = candidates(s, op, {});
   FORETRAIN_CHECK(found.count > 0);
   return found;
@@ -89,7 +93,7 @@ CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp
     const NcclProtocol p = NcclProtocol::simple;
     return result(NcclAlgorithm::p2p, p, wall_cost(s, op, NcclAlgorithm::p2p, p, constants), size, {});
   }
-  const Candidates found = possible_candidates(s, op, choice, cluster.nccl.forced);
+  const Candidates found = possible_candidates(s, op, choice, cluster.nccl.environment[static_cast<std::size_t>(op)]);
   // Where NCCL changes its choice the new one may be faster than the old one was: the time of a smaller size holds on.
   Seconds so_far;
   std::size_t chosen = found.count;

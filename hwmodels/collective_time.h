@@ -11,10 +11,6 @@
 
 namespace foretrain {
 
-enum class CollectiveOp { all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, send_recv };
-inline constexpr std::array<std::string_view, 6> kCollectiveNames = {"all_reduce", "all_gather", "reduce_scatter",
-                                                                     "all_to_all", "broadcast",  "send_recv"};
-
 /// How a group of ranks lies over the cluster. All nodes hold equally many of its ranks.
 struct GroupLayout {
   std::int64_t ranks = 1;

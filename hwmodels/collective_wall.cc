@@ -158,19 +158,53 @@ WallCost tree_cost(const NcclSystem& s, const LinkConstants& k, const WallConsta
 }
 
 /// The switch reduces and multicasts: a GPU sends its buffer once and its reduced part once more.
-WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op) {
+WallCost nvls_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op,
+                   NcclAlgorithm a) {
   const NetworkConstants& net = constants.network;
   const double r = s.ranks_per_node;
-  const double levels = s.nodes > 1 ? 2 * std::log2(s.nodes) : 0;
+  // Where the network's switches reduce, a head sends up and receives once, whatever the number of nodes.
+  const double levels = s.nodes <= 1 ? 0 : a == NcclAlgorithm::nvls ? 1 : 2 * std::log2(s.nodes);
   WallCost w;
   w.latency = (k.nvls_setup + levels * network_hop(s, net, NcclProtocol::simple)) * microseconds;
   w.link_bytes = op == CollectiveOp::all_reduce ? (r + 1) / r : 1;
-  const double node_bytes = s.nodes > 2 ? 2 : s.nodes > 1 ? 1 : 0;
-  const double reach = s.nodes > 2 ? net.deep_tree_share : 1;
+  const bool deep = s.nodes > 2 && a == NcclAlgorithm::nvls_tree;
+  const double node_bytes = deep ? 2 : s.nodes > 1 ? 1 : 0;
+  const double reach = deep ? net.deep_tree_share : 1;
   set_byte_time(s, node_bytes, s.neighbours_crossing,
                 link_rate(s, s.nodes > 1 || r > 8 ? k.nvls_tree_share : k.nvls_share), reach * network_rate(s), w);
   w.ramps[0] = {k.nvls_fill * r / 8 * microseconds, r * 8 * MiB};
   w.ramps[1] = {levels * transport_of(s, constants).tree_fill * microseconds, s.rails * kTreeChunks};
+  return w;
+}
+
+/// Switches of the network reduce what each node sends up once and send the sum down. Inside the node the GPUs gather
+/// parts of it at the NICs' GPUs all at once (direct), or pass it on from one to the next (chain). No measurement:
+/// steps and shares are the ring's.
+WallCost collnet_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants, CollectiveOp op,
+                      bool direct) {
+  const double r = s.ranks_per_node;
+  const bool gathers = op != CollectiveOp::all_reduce;
+  const double hops = r <= 1 ? 0 : direct ? 2 : 2 * (r - 1);
+  WallCost w;
+  w.latency =
+      (k.launch + k.simple_setup + hops * k.simple_hop + 2 * network_hop(s, constants.network, NcclProtocol::simple)) *
+      microseconds;
+  w.link_bytes = r <= 1 ? 0 : gathers ? (r - 1) / r : direct ? 2 * (r - 1) / r : 2;
+  set_byte_time(s, gathers ? (s.nodes - 1) / s.nodes : 1, s.neighbours_crossing, link_rate(s, k.simple_share),
+                network_rate(s), w);
+  w.ramps[0] = {transport_of(s, constants).tree_fill * microseconds, s.rails * kTreeChunks};
+  return w;
+}
+
+/// NCCL's parallel aggregated trees, one GPU a node: log2(N) messages one after the other, a part for each rank that
+/// grows with their number, and three quarters of a ring's rate. NCCL's own figures (tuning.cc): no measurement.
+WallCost pat_cost(const NcclSystem& s, const LinkConstants& k, const WallConstants& constants) {
+  constexpr double kEachRank = 2.8, kShare = 0.75;
+  WallCost w;
+  w.latency = (k.launch + k.simple_setup +
+               std::log2(s.nodes) * network_hop(s, constants.network, NcclProtocol::simple) + kEachRank * s.ranks) *
+              microseconds;
+  set_byte_time(s, (s.ranks - 1) / s.ranks, s.all_crossing, link_rate(s, k.simple_share), kShare * network_rate(s), w);
   return w;
 }
 
@@ -214,7 +248,12 @@ WallCost wall_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm algorithm
       return tree_cost(s, k, constants, protocol);
     case NcclAlgorithm::nvls:
     case NcclAlgorithm::nvls_tree:
-      return nvls_cost(s, k, constants, op);
+      return nvls_cost(s, k, constants, op, algorithm);
+    case NcclAlgorithm::collnet_direct:
+    case NcclAlgorithm::collnet_chain:
+      return collnet_cost(s, k, constants, op, algorithm == NcclAlgorithm::collnet_direct);
+    case NcclAlgorithm::pat:
+      return pat_cost(s, k, constants);
     default:
       return p2p_cost(s, k, constants, op);
   }

@@ -147,6 +147,9 @@ void search_graphs(NcclSystem& s) {
   const double intra_each = r > 1 ? limit / s.rails * r / (r - 1) : rail;
   const BytesPerSecond speed = inter_speed(s.generation, std::min(rail, intra_each)) * GB_per_s;
   s.ring = {s.rails, speed, speed};
+  // A balanced tree asks a GPU's links for as much as its node's NICs bring; where they cannot (eight NICs of 48 GB/s
+  // beside 371 on DGX H100) the search of Hopper and later takes a chain. A lone GPU is one.
+  s.chain_tree = r <= 1 || (s.generation >= NcclGeneration::hopper && s.rails * (speed / GB_per_s) > limit);
   // Trees may run faster inside the node than between nodes (8x30 over 8x24 on DGX A100, 8x96 over 8x48 on B200).
   const double tree_most = s.generation == NcclGeneration::hopper ? 0 : blackwell ? 96 : 30;
   s.tree = {s.rails, max(speed, std::min(intra_each, tree_most) * GB_per_s), speed};
@@ -202,6 +205,7 @@ NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
   s.network_latency = cluster.network.latency;
   s.host_bandwidth = cluster.network.host_bandwidth;
   s.release = &nccl_release(cluster.nccl.version);
+  s.collnet = cluster.nccl.collnet && cluster.network.kind == NetworkKind::infiniband;
   s.network_efficiency = cluster.network.efficiency;
   s.oversubscription = cluster.network.oversubscription;
   s.groups = static_cast<double>(group.groups_sharing_nics);
@@ -231,15 +235,18 @@ double channel_most(const NcclSystem& s, const std::array<PerScale, 4>& most) {
                  : most[row(s.generation)][scale_of(s.nodes)];
 }
 
-BytesPerSecond ring_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
+BytesPerSecond ring_bandwidth(const NcclSystem& s, CollectiveOp op, NcclProtocol p, BytesPerSecond bus,
+                              double low_latency_most) {
   const double most = channel_most(s, kRing128Most);
-  if (p == NcclProtocol::ll) return min(low_latency_most * GB_per_s, s.release->ll_share * bus);
+  const bool gathers = op != CollectiveOp::all_reduce && s.nodes <= 1;
+  const double ll_share = gathers ? s.release->ll_share_gathers : s.release->ll_share;
+  if (p == NcclProtocol::ll) return min(low_latency_most * GB_per_s, ll_share * bus);
   if (p == NcclProtocol::ll128)
-    return min((s.ranks_per_node < 2 ? 0.7 : 0.92) * bus, s.ring.channels * most * GB_per_s);
+    return min((s.ranks_per_node < 2 ? s.release->ll128_share_alone : 0.92) * bus, s.ring.channels * most * GB_per_s);
   return bus;
 }
 
-BytesPerSecond tree_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
+BytesPerSecond tree_bandwidth_of_any(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
   if (p == NcclProtocol::ll) return min(bus / 3.8, low_latency_most * GB_per_s);
   if (p == NcclProtocol::ll128)
     return min((s.nodes <= 1 ? 7.0 / 9 : 120.0 / 128) * bus,
@@ -249,7 +256,31 @@ BytesPerSecond tree_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecon
   return min(0.92 * bus, s.tree.channels * channel_most(s, kTreeMost) * GB_per_s);
 }
 
+BytesPerSecond tree_bandwidth(const NcclSystem& s, NcclProtocol p, BytesPerSecond bus, double low_latency_most) {
+  return (s.chain_tree ? s.release->chain_tree : 1) * tree_bandwidth_of_any(s, p, bus, low_latency_most);
+}
+
+/// As releases before 2.28 rate NVLS: five sixths of what its channels carry (of an all_reduce), with few exceptions.
+BytesPerSecond early_nvls_bandwidth(const NcclSystem& s, CollectiveOp op, bool tree) {
+  const double c = s.nvls.channels;
+  const double part = op == CollectiveOp::all_reduce ? 5.0 / 6 : 1;
+  switch (s.release->nvls) {
+    case NvlsRating::of_ring:
+      return 0.75 * min(s.ring.channels * s.ring.intra, s.release->hopper_bus_most * GB_per_s);
+    case NvlsRating::five_sixths: {
+      const double many = 0.7 * s.nodes / (2 * (s.nodes - 1));
+      return (tree ? many : part) * c * (s.nodes <= 2 ? s.nvls.intra : s.nvls.inter);
+    }
+    default: {
+      const BytesPerSecond side = tree && s.nodes > 2 ? 0.5 * s.nvls.inter : s.nvls.inter;
+      return part * c * min(s.nvls.intra, s.nodes > 1 ? side : s.nvls.intra);
+    }
+  }
+}
+
+/// Algorithm bandwidth.
 BytesPerSecond nvls_bandwidth(const NcclSystem& s, CollectiveOp op, bool tree) {
+  if (s.release->nvls != NvlsRating::by_generation) return early_nvls_bandwidth(s, op, tree);
   const double c = s.nvls.channels;
   const double efficiency = s.generation == NcclGeneration::blackwell ? 0.74 : 0.85;
   const double part = op == CollectiveOp::all_reduce ? 2 : (s.ranks_per_node - 1) / s.ranks_per_node;
@@ -257,32 +288,62 @@ BytesPerSecond nvls_bandwidth(const NcclSystem& s, CollectiveOp op, bool tree) {
   if (tree) {
     each = min(each, (s.nodes <= 2 ? 2 : 1) * s.nvls.inter);
     each = min(each, kNvlsTreeMost[row(s.generation)][scale_of(s.nodes)] * GB_per_s);
+  } else if (s.nodes > 1) {
+    each = min(each, s.nvls.inter);
   }
-  return c * each;
+  return (op == CollectiveOp::all_reduce ? s.ranks / ring_steps(op, s.ranks) : 1) * c * each;
 }
 
-/// The enabling rules that hold without CollNet.
-bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p) {
+/// Algorithm bandwidth where the network's switches reduce: each node's NICs carry the size once.
+BytesPerSecond collnet_bandwidth(const NcclSystem& s, CollectiveOp op, bool direct) {
+  const BytesPerSecond each = s.ring.inter;
+  if (op != CollectiveOp::all_reduce) return s.ranks_per_node * min(s.tree.intra, 0.9 * each);
+  if (!direct) return 0.5 * s.rails * each;
+  double share = s.ranks_per_node / s.rails;  // GPUs that share a NIC
+  share -= (share - 1) / 2;
+  return 0.5 * (s.generation >= NcclGeneration::hopper ? 0.85 : 1) / share * s.rails * each;
+}
+
+/// Whether algorithms that reduce in switches may run: of the network, or NVLS beyond one node.
+bool collnet_possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p) {
+  if (!s.collnet || s.nodes < 2 || p != NcclProtocol::simple || op == CollectiveOp::broadcast) return false;
+  const bool gathers = op != CollectiveOp::all_reduce;
+  // Gathers need a NIC for each GPU, and a plugin that has them.
+  if (gathers && (!s.release->collnet_gathers || s.ranks_per_node > s.rails)) return false;
+  if (a == NcclAlgorithm::collnet_chain) return !gathers;
+  return s.fabric == IntraNodeFabric::nvswitch && s.ranks_per_node <= 8;
+}
+
+/// What NCCL enables by itself, or with `named` because the environment names the protocol.
+bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p, bool named) {
   if (p == NcclProtocol::none) return false;
   const bool nvlink = !is_pcie(s.fabric);
   // LL128 needs a NIC beside the GPU (path PXB, PXN from Hopper): not on Slingshot, Omni-Path and plain Ethernet hosts.
   const bool near_nic =
       s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
-  if (p == NcclProtocol::ll128 && s.compute_capability > s.release->newest_ll128) return false;
-  if (p == NcclProtocol::ll128 && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !near_nic)))) return false;
+  if (p == NcclProtocol::ll128 && !named && s.compute_capability > s.release->newest_ll128) return false;
+  if (p == NcclProtocol::ll128 && !named && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !near_nic)))) return false;
   // Where the NIC delivers out of order, AWS's plugin sets NCCL_PROTO=simple (aws-ofi-nccl, src/platform-aws.cpp).
   if (p != NcclProtocol::simple && s.nodes > 1 && s.network == NetworkKind::efa_v1) return false;
-  if ((a == NcclAlgorithm::nvls || a == NcclAlgorithm::nvls_tree) && !s.release->nvls) return false;
+  const bool nvls = a == NcclAlgorithm::nvls || a == NcclAlgorithm::nvls_tree;
+  if (nvls && (s.release->nvls == NvlsRating::none || s.nvls.channels < 2 || p != NcclProtocol::simple)) return false;
   switch (a) {
     case NcclAlgorithm::ring:
       return true;
     case NcclAlgorithm::tree:
       return op == CollectiveOp::all_reduce;
     case NcclAlgorithm::nvls:
-      return p == NcclProtocol::simple && s.nvls.channels >= 2 && s.nodes <= 1 && s.ranks_per_node > 2 &&
-             op != CollectiveOp::broadcast;
+      if (op == CollectiveOp::broadcast || s.ranks_per_node <= 2) return false;
+      if (op != CollectiveOp::all_reduce && !s.release->nvls_gathers) return false;
+      return s.nodes <= 1 || collnet_possible(s, op, a, p);
     case NcclAlgorithm::nvls_tree:
-      return p == NcclProtocol::simple && s.nvls.channels >= 2 && s.nodes > 1 && op == CollectiveOp::all_reduce;
+      return s.nodes > 1 && op == CollectiveOp::all_reduce && s.release->nvls >= NvlsRating::five_sixths;
+    case NcclAlgorithm::collnet_direct:
+    case NcclAlgorithm::collnet_chain:
+      return collnet_possible(s, op, a, p);
+    case NcclAlgorithm::pat:  // one GPU a node
+      return s.release->pat && !s.amd_gpu && p == NcclProtocol::simple && s.nodes > 1 && s.ranks_per_node <= 1 &&
+             (op == CollectiveOp::all_gather || op == CollectiveOp::reduce_scatter);
     default:
       return false;
   }
@@ -292,14 +353,17 @@ Seconds ring_latency(const NcclSystem& s, CollectiveOp op, NcclProtocol p) {
   const NcclRelease& release = *s.release;
   const std::size_t i = index(p);
   const double steps = ring_steps(op, s.ranks);
-  const double net_steps = op == CollectiveOp::all_reduce ? 2 * (s.nodes - 1) : s.nodes - 1;
+  const double around = release.extra_net_steps && s.nodes > 1 ? s.nodes : s.nodes - 1;
+  const double net_steps = op == CollectiveOp::all_reduce ? 2 * around : s.nodes - 1;
   double overhead = s.nodes > 1 ? (s.cpu == HostCpu::amd ? 2.0 : 1.0) * (p == NcclProtocol::simple ? 3 : 1) : 0;
   if (!release.net_overhead) overhead = 0;
   double intra = is_pcie(s.fabric) ? release.ring_pcie[i] : release.ring_nvlink[i];
   if (p == NcclProtocol::ll && s.nodes > 1) intra *= release.ll_slower_over_nodes;
   const double nic = (p == NcclProtocol::simple ? 2 : 1) * (s.reported_latency / microseconds);
-  const double inter = (s.ranks_per_node <= 1 ? release.tree_net[i] : release.ring_net[i]) + nic;
-  return (release.ring_base[i] + (steps - net_steps) * std::max(intra, overhead) + net_steps * inter) * microseconds;
+  const bool exposed = release.exposed_latency && s.ranks_per_node <= 1;
+  const double inter = (exposed ? release.tree_net[i] : release.ring_net[i]) + nic;
+  return (release.ring_base[i] + std::max(0.0, steps - net_steps) * std::max(intra, overhead) + net_steps * inter) *
+         microseconds;
 }
 
 Seconds tree_latency(const NcclSystem& s, NcclProtocol p) {
@@ -312,14 +376,42 @@ Seconds tree_latency(const NcclSystem& s, NcclProtocol p) {
   return (release.tree_base[i] + 2 * ((s.ranks_per_node - 1) * intra + std::log2(s.nodes) * inter)) * microseconds;
 }
 
+Seconds nvls_latency(const NcclSystem& s, bool tree) {
+  const NcclRelease& release = *s.release;
+  const Seconds nic = 2 * s.reported_latency;
+  if (!tree) return release.nvls_hop * microseconds + (s.nodes > 1 ? 18 * microseconds + nic : Seconds{});
+  const double levels = release.nvls == NvlsRating::five_sixths ? 2 * (s.nodes - 1) : 2 * std::log2(s.nodes);
+  return release.nvls_hop * microseconds + levels * (release.nvls_tree_net * microseconds + nic);
+}
+
+/// Up to the switches and back once; inside the node at once (direct) or GPU by GPU (chain).
+Seconds collnet_latency(const NcclSystem& s, bool direct) {
+  const double others = s.ranks_per_node - 1;
+  const double intra = direct ? 2 * (std::min(1.0, others) * 3.7 + 0.4 * others) : 2 * others * 2.8;
+  return (intra + (direct ? 31 : 30)) * microseconds + 2 * s.reported_latency;
+}
+
+Seconds pat_latency(const NcclSystem& s) {
+  const double inter = s.release->tree_net[index(NcclProtocol::simple)] + 2 * (s.reported_latency / microseconds);
+  return (8 + std::log2(s.nodes) * inter / 3.5 + 2.8 * s.ranks) * microseconds;
+}
+
+/// What every algorithm reaches on the bus together: its channels, and the caps of releases before 2.18.
+BytesPerSecond bus_of(const NcclSystem& s, const NcclGraph& graph) {
+  const BytesPerSecond bus = graph.channels * (s.nodes <= 2 ? graph.intra : graph.inter);
+  const double most = s.generation == NcclGeneration::ampere   ? s.release->ampere_bus_most
+                      : s.generation == NcclGeneration::hopper ? s.release->hopper_bus_most
+                                                               : 0;
+  return most > 0 ? min(bus, most * GB_per_s) : bus;
+}
+
 }  // namespace
 
-NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p) {
+NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p, bool named) {
   NcclCost cost;
-  cost.possible = possible(s, op, a, p);
+  cost.possible = possible(s, op, a, p, named);
   if (!cost.possible) return cost;
-  const NcclGraph& graph = a == NcclAlgorithm::ring ? s.ring : a == NcclAlgorithm::tree ? s.tree : s.nvls;
-  const BytesPerSecond bus = graph.channels * (s.nodes <= 2 ? graph.intra : graph.inter);
+  const BytesPerSecond bus = bus_of(s, a == NcclAlgorithm::tree ? s.tree : s.ring);
   const std::size_t ll_row = s.nodes <= 1 ? row(s.generation) : s.cpu == HostCpu::amd ? 1 : 0;
   double ll_most = kLowLatencyMost[ll_row][scale_of(s.nodes)];
   if (s.nodes <= 1 && s.generation == NcclGeneration::hopper) ll_most = s.release->hopper_ll_most;
@@ -327,21 +419,29 @@ NcclCost nccl_cost(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclPr
   switch (a) {
     case NcclAlgorithm::ring:
       cost.latency = ring_latency(s, op, p);
-      cost.bandwidth = by_steps * ring_bandwidth(s, p, bus, ll_most);
+      cost.bandwidth = by_steps * ring_bandwidth(s, op, p, bus, ll_most);
       break;
     case NcclAlgorithm::tree:
       cost.latency = tree_latency(s, p);
       cost.bandwidth = 0.5 * tree_bandwidth(s, p, bus, ll_most);
       break;
-    case NcclAlgorithm::nvls:
-      cost.latency = s.release->nvls_hop * microseconds;
-      cost.bandwidth = by_steps * nvls_bandwidth(s, op, false);
+    case NcclAlgorithm::collnet_direct:
+    case NcclAlgorithm::collnet_chain: {
+      const bool direct = a == NcclAlgorithm::collnet_direct;
+      cost.latency = collnet_latency(s, direct);
+      cost.bandwidth = collnet_bandwidth(s, op, direct);
       break;
-    default:
-      cost.latency = s.release->nvls_hop * microseconds +
-                     2 * std::log2(s.nodes) * (s.release->nvls_tree_net * microseconds + 2 * s.reported_latency);
-      cost.bandwidth = by_steps * nvls_bandwidth(s, op, true);
+    }
+    case NcclAlgorithm::pat:
+      cost.latency = pat_latency(s);
+      cost.bandwidth = 0.75 * bus;
       break;
+    default: {
+      const bool tree = a == NcclAlgorithm::nvls_tree;
+      cost.latency = nvls_latency(s, tree);
+      cost.bandwidth = nvls_bandwidth(s, op, tree);
+      break;
+    }
   }
   cost.long_latency = cost.latency;
   if (op != CollectiveOp::all_reduce) return cost;

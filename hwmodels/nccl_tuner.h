@@ -1,4 +1,5 @@
-/// NCCL's own prediction of a collective, which decides its algorithm and protocol: the structure of NCCL 2.28.9.
+/// NCCL's own prediction of a collective, which decides its algorithm and protocol: the structure of NCCL 2.28.9,
+/// and of the releases before it where theirs was another (nccl_release.h).
 ///
 /// It ranks; it does not predict wall time (20-30 % too fast on measured runs): that is collective_wall.h.
 /// Source of every constant and formula: NVIDIA/nccl v2.28.9, src/graph/tuning.cc, topo.h and search.cc (facts only).
@@ -44,6 +45,8 @@ struct NcclSystem {
   double groups = 1;
   BytesPerSecond node_link;  ///< what scale-up links give one GPU towards the others of this group
   NcclGraph ring, tree, nvls;
+  bool chain_tree = false;                           ///< its trees lead through a node's GPUs as one chain
+  bool collnet = false;                              ///< switches of the network reduce (SHARP)
   double neighbours_crossing = 0, all_crossing = 0;  ///< part of a ring's or tree's, and of all_to_all's, network bytes
                                                      ///< that leave their leaf
 };
@@ -60,7 +63,9 @@ struct NcclCost {
   /// Of trees, 64 B to 256 MiB by powers of two; null: 1.
   const std::array<double, 23>* correction = nullptr;
 };
-NcclCost nccl_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol);
+/// `named`: the environment names the protocol, which then needs no more than NVLink or PCIe to carry it (LL128).
+NcclCost nccl_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol,
+                   bool named = false);
 
 /// NCCL's estimate for 2^octave bytes.
 inline Seconds nccl_estimate(const NcclCost& cost, int octave, Bytes size) {

@@ -91,6 +91,8 @@ NcclLog read_nccl_json(const SpecNode& file) {
   table.gpus_per_process = count("nthreads") * count("ngpus");
   table.has_root_column = true;
   table.version = "NCCL " + text_or_empty(file, "nccl_version");
+  if (const auto code = file.optional("nccl_version"); code && !code->is_string())
+    table.nccl = nccl_version_text(code->as_int({0, 1'000'000}));
   if (const auto args = file.optional("args"); args && args->size() > 0) {
     const std::string program = args->items().front().as_string();
     table.program = program.substr(program.find_last_of('/') + 1);

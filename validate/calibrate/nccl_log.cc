@@ -5,6 +5,10 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -182,9 +186,12 @@ class TextReader {
     if (is_count(t[0]) && (columns_.names.size() > 3 || (t.size() >= 11 && is_count(t[1]) && is_word(t[2]))))
       return row(t);
     const std::string program = program_in(line);
-    if (program.empty()) return;
-    if (!table_.rows.empty()) finish_table(true);
-    table_.program = program;
+    const bool environment = line.find("NCCL_ALGO") != std::string_view::npos ||
+                             line.find("NCCL_PROTO") != std::string_view::npos ||
+                             line.find("NCCL version ") != std::string_view::npos;
+    if (!program.empty() && !table_.rows.empty()) finish_table(true);
+    if (environment) settings(line);
+    if (!program.empty()) table_.program = program;
   }
 
   void comment(std::string_view line) {
@@ -208,9 +215,43 @@ class TextReader {
     }
   }
 
+  /// A command line or what NCCL_DEBUG prints: "NCCL_ALGO=Ring", "NCCL_ALGO set by environment to Ring", "NCCL version
+  /// 2.18.3+cuda12.2".
+  void settings(std::string_view line) {
+    const auto value_of = [&](std::string_view name) {
+      const std::size_t at = line.find(name);
+      if (at == std::string_view::npos) return std::string();
+      std::string_view rest = line.substr(at + name.size());
+      constexpr std::string_view kSaid = " set by environment to ";
+      if (rest.starts_with("="))
+        rest.remove_prefix(1);
+      else if (rest.starts_with(kSaid))
+        rest.remove_prefix(kSaid.size());
+      else
+        return std::string();
+      const bool quoted = !rest.empty() && (rest.front() == '"' || rest.front() == '\'');
+      const std::size_t end = quoted ? rest.find(rest.front(), 1) : rest.find_first_of(" \t");
+      return std::string(quoted ? rest.substr(1, end == std::string_view::npos ? end : end - 1) : rest.substr(0, end));
+    };
+    if (const std::string value = value_of("NCCL_ALGO"); !value.empty()) table_.algorithm = value;
+    if (const std::string value = value_of("NCCL_PROTO"); !value.empty()) table_.protocol = value;
+    constexpr std::string_view kVersion = "NCCL version ";
+    if (const std::size_t at = line.find(kVersion); at != std::string_view::npos) {
+      const std::string_view rest = line.substr(at + kVersion.size());
+      table_.nccl = rest.substr(0, rest.find_first_not_of("0123456789."));
+    }
+  }
+
   void run(std::string_view line, const Tokens& t) {
-    if (line.find("nccl-tests version") != std::string_view::npos)
+    if (line.find("nccl-tests version") != std::string_view::npos) {
       table_.version = line.substr(line.find("nccl-tests"));
+      constexpr std::string_view kLibrary = "nccl-library=";  // 23102: 2.31.2
+      if (const std::size_t at = line.find(kLibrary); at != std::string_view::npos) {
+        const std::string_view rest = line.substr(at + kLibrary.size());
+        const auto code = number<std::int64_t>(rest.substr(0, rest.find_first_not_of("0123456789")));
+        if (code) table_.nccl = nccl_version_text(*code);
+      }
+    }
     if (line.find("Collective test starting") != std::string_view::npos) table_.program = program_in(line);
     std::int64_t threads = 0, gpus = 0;
     for (std::size_t i = 0; i + 1 < t.size(); ++i) {
@@ -239,6 +280,9 @@ class TextReader {
         throw SpecError(where, fmt::format("expected a row of {} columns ({}); got {}", columns.names.size(),
                                            fmt::join(columns.names, " "), in_quotes(joined(t))));
       log_.warnings.push_back(where + ": the log ends in the middle of this row; those before it are kept");
+      log_.cut_at = where;
+      log_.cut_expected = fmt::format("expected a row of {} columns ({}); the log ends in the middle of it",
+                                      columns.names.size(), fmt::join(columns.names, " "));
       cut_ = true;
       return;
     }
@@ -255,7 +299,11 @@ class TextReader {
         log_.warnings.push_back(fmt::format("{}:{}: the table ends without its footer; its {} rows are kept", path_,
                                             line_, table_.rows.size()));
       log_.tables.push_back(table_);
-      table_ = {};
+      NcclTable next;  // what the environment set holds on
+      next.nccl = table_.nccl;
+      next.algorithm = table_.algorithm;
+      next.protocol = table_.protocol;
+      table_ = std::move(next);
       columns_ = {};
     }
     cut_ = false;
@@ -280,6 +328,30 @@ bool looks_like_nccl_text(std::string_view text) {
   return table || text.find("_perf") != std::string_view::npos ||
          text.find("Out of bounds values") != std::string_view::npos ||
          text.find("Avg bus bandwidth") != std::string_view::npos;
+}
+
+std::string nccl_version_text(std::int64_t code) {
+  // NCCL_VERSION_CODE (nccl.h): 1000 a major version up to 2.8, 10000 since.
+  const std::int64_t major = code < 10000 ? 1000 : 10000;
+  return code < 1000 ? std::string() : fmt::format("{}.{}.{}", code / major, code % major / 100, code % 100);
+}
+
+NcclLog read_nccl_file(const std::string& path) {
+  std::error_code error;
+  std::ifstream in(path, std::ios::binary);
+  if (!in || std::filesystem::is_directory(path, error)) throw SpecError(path, "cannot read this file");
+  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  if (in.bad()) throw SpecError(path, "cannot read this file");
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '{') {
+    const SpecNode file = SpecNode::parse(text, path);
+    if (!is_nccl_json(file))
+      file.fail_expected("what nccl-tests -J writes: an object with version, config and results");
+    return read_nccl_json(file);
+  }
+  NcclLog log = read_nccl_text(text, path);
+  if (!log.cut_at.empty()) throw SpecError(log.cut_at, log.cut_expected);
+  return log;
 }
 
 std::int64_t rank_count(const NcclTable& table) {

@@ -39,8 +39,10 @@ struct NcclRank {
 
 /// One run of one program.
 struct NcclTable {
-  std::string program;  ///< "all_reduce_perf", or "" where the log names none
-  std::string version;  ///< of nccl-tests and NCCL, as printed
+  std::string program;              ///< "all_reduce_perf", or "" where the log names none
+  std::string version;              ///< of nccl-tests and NCCL, as printed
+  std::string nccl;                 ///< NCCL alone, "2.28.5"; "" where the log does not say
+  std::string algorithm, protocol;  ///< NCCL_ALGO and NCCL_PROTO, where the log shows them set; else ""
   std::vector<NcclRank> ranks;
   std::int64_t gpus_per_process = 0;  ///< threads x GPUs; 0 where it is not said
   bool has_root_column = false;
@@ -50,7 +52,9 @@ struct NcclTable {
 struct NcclLog {
   std::vector<NcclTable> tables;
   std::vector<std::string> warnings;  ///< "file:line: ...": a cut tail, failed checks
-  std::string date;                   ///< of the JSON report; "" for text
+  /// Where the log ends in the middle of a row, and what was expected there; "" where it does not.
+  std::string cut_at, cut_expected;
+  std::string date;  ///< of the JSON report; "" for text
 };
 
 /// Reads text output. Lines may carry the prefixes of `mpirun --tag-output`, `srun -l` and `pdsh`; what is no table
@@ -72,8 +76,15 @@ bool is_nccl_json(const SpecNode& file);
 /// JSON of a run that was killed, closed after its last whole row; "" when it is no such text.
 std::string closed_nccl_json(std::string_view text);
 
+/// Reads a file of either kind as `foretrain collective --log` needs it: SpecError with file and line also where the
+/// log ends in the middle of a row, and for what is no output of nccl-tests.
+NcclLog read_nccl_file(const std::string& path);
+
 /// Whether text looks like nccl-tests output: a table header or a line of ranks.
 bool looks_like_nccl_text(std::string_view text);
+
+/// 22809, NCCL_VERSION_CODE, as "2.28.9"; "" for what is none.
+std::string nccl_version_text(std::int64_t code);
 
 /// Number of ranks: the highest that a line names; JSON lists one device of each process.
 std::int64_t rank_count(const NcclTable& table);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/spec_error.h"
+#include "hwmodels/nccl_environment.h"
 #include "validate/calibrate/device_name.h"
 
 namespace foretrain {
@@ -76,20 +77,8 @@ void add_table(const NcclTable& table, const MeasurementOptions& options, const 
   const auto rows = static_cast<std::int64_t>(table.rows.size());
   out.source.rows += rows;
   std::string why;
-  const GpuSpec* gpu = gpu_of(table, options, catalogue, why);
-  if (gpu == nullptr) return out.leave_out(why, rows);
-  const std::int64_t ranks = ranks_of(table, options);
-  if (ranks < 1) return out.leave_out("the log does not list its ranks; --ranks counts them", rows);
-  if (ranks == 1) return out.leave_out("one rank has nothing to send", rows);
-  if (shares_gpus(table)) return out.leave_out("several ranks shared one GPU", rows);
-  const auto op = options.op ? options.op : operation_of(table, ranks, why);
-  if (!op) return out.leave_out(why, rows);
-  ClusterSpec cluster = options.cluster ? *options.cluster : catalogue.node(gpu->usual_node, gpu->name);
-  cluster.gpu = *gpu;
-  cluster.gpus = ranks;
-  const auto group = layout_of(table, ranks, cluster, options, why);
-  if (!group) return out.leave_out(why, rows);
-  const auto shared = std::make_shared<const ClusterSpec>(std::move(cluster));
+  const auto placed = place_table(table, options, catalogue, why);
+  if (!placed) return out.leave_out(why, rows);
   if (out.source.device.empty() && !table.ranks.empty()) out.source.device = table.ranks.front().gpu;
   for (const NcclRow& row : table.rows) {
     const auto& timing = row.out_of_place ? row.out_of_place : row.in_place;
@@ -98,11 +87,11 @@ void add_table(const NcclTable& table, const MeasurementOptions& options, const 
     } else if (timing->wrong && *timing->wrong > 0) {
       out.leave_out("its results were wrong");
     } else {
-      out.collectives.push_back({.op = *op,
+      out.collectives.push_back({.op = placed->op,
                                  .size = static_cast<double>(row.bytes) * bytes,
                                  .time = timing->time_us * microseconds,
-                                 .group = *group,
-                                 .cluster = shared,
+                                 .group = placed->group,
+                                 .cluster = placed->cluster,
                                  .choice = {},
                                  .measured_in = MeasuredIn::isolated});
     }
@@ -110,6 +99,38 @@ void add_table(const NcclTable& table, const MeasurementOptions& options, const 
 }
 
 }  // namespace
+
+std::optional<PlacedTable> place_table(const NcclTable& table, const MeasurementOptions& options,
+                                       const Catalogue& catalogue, std::string& why) {
+  const auto refuse = [&](const char* reason) {
+    why = reason;
+    return std::nullopt;
+  };
+  const GpuSpec* gpu = gpu_of(table, options, catalogue, why);
+  if (gpu == nullptr) return std::nullopt;
+  const std::int64_t ranks = ranks_of(table, options);
+  if (ranks < 1) return refuse("the log does not list its ranks; --ranks counts them");
+  if (ranks == 1) return refuse("one rank has nothing to send");
+  if (shares_gpus(table)) return refuse("several ranks shared one GPU");
+  const auto op = options.op ? options.op : operation_of(table, ranks, why);
+  if (!op) return std::nullopt;
+  ClusterSpec cluster = options.cluster ? *options.cluster : catalogue.node(gpu->usual_node, gpu->name);
+  cluster.gpu = *gpu;
+  cluster.gpus = ranks;
+  if (const auto version = parse_nccl_version(table.nccl)) cluster.nccl.version = *version;
+  if (!table.algorithm.empty() || !table.protocol.empty()) {
+    try {
+      cluster.nccl.environment =
+          parse_nccl_environment(table.algorithm, table.protocol, cluster.nccl.version, "NCCL_ALGO", "NCCL_PROTO");
+    } catch (const SpecError& error) {
+      why = error.what();
+      return std::nullopt;
+    }
+  }
+  const auto group = layout_of(table, ranks, cluster, options, why);
+  if (!group) return std::nullopt;
+  return PlacedTable{*op, *group, std::make_shared<const ClusterSpec>(std::move(cluster))};
+}
 
 void add_nccl_samples(const NcclLog& log, const MeasurementOptions& options, const Catalogue& catalogue,
                       Measurements& out) {

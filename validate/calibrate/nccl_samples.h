@@ -7,6 +7,18 @@
 
 namespace foretrain {
 
+/// What a table timed and where its ranks lay.
+struct PlacedTable {
+  CollectiveOp op = CollectiveOp::all_reduce;
+  GroupLayout group;
+  std::shared_ptr<const ClusterSpec> cluster;  ///< with the NCCL that the log names, and what its environment forces
+};
+
+/// Nothing, with the reason in `why`, for a table without a known GPU, number of ranks or operation, and for several
+/// ranks on one GPU. SpecError when `options` contradict it.
+std::optional<PlacedTable> place_table(const NcclTable& table, const MeasurementOptions& options,
+                                       const Catalogue& catalogue, std::string& why);
+
 /// Adds what `log` measured. Out-of-place times; in-place ones where a row has no others. Left out, with the reason:
 /// tables without a known GPU, number of ranks or operation, and of several ranks on one GPU; rows with wrong results.
 /// A GPU not in the catalogue is left out; SpecError when `options` contradict the file.

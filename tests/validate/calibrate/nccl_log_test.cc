@@ -197,6 +197,36 @@ TEST_CASE("a row that is cut at the end is a warning; one in the middle is an er
                        doctest::Contains("foreign.txt:1: expected nccl-tests output"), SpecError);
 }
 
+TEST_CASE("the NCCL that ran, and what its environment forced, are the log's") {
+  CHECK(read("nccl_v2.20_all_reduce_gb10.txt").tables[0].nccl == "2.31.2");  // nccl-library=23102
+  CHECK(nccl_version_text(2804) == "2.8.4");
+  CHECK(nccl_version_text(22809) == "2.28.9");
+  const std::string head =
+      "mpirun -np 16 -x NCCL_ALGO=\"allreduce:tree,ring\" -x NCCL_PROTO=^LL all_reduce_perf -b 1M\n"
+      "node-a:123:123 [0] NCCL INFO NCCL version 2.26.5+cuda12.8\n";
+  const NcclTable table = read_nccl_text(head + kTable, "log.txt").tables[0];
+  CHECK(table.program == "all_reduce_perf");
+  CHECK(table.nccl == "2.26.5");
+  CHECK(table.algorithm == "allreduce:tree,ring");
+  CHECK(table.protocol == "^LL");
+  CHECK(read_nccl_text(std::string("x NCCL INFO NCCL_ALGO set by environment to Ring\n") + kTable, "log.txt")
+            .tables[0]
+            .algorithm == "Ring");
+  MeasurementOptions options;
+  options.cluster = Catalogue::load().node("dgx-h100", "test");
+  options.gpu = options.cluster->gpu.name;
+  options.ranks = 8;
+  std::string why;
+  const auto placed = place_table(table, options, Catalogue::load(), why);
+  REQUIRE(placed);
+  CHECK(placed->cluster->nccl.version == NcclVersion{2, 26, 5});
+  CHECK(placed->cluster->nccl.environment[0].algorithms == 0b11);  // ring and tree
+  NcclTable unknown = table;
+  unknown.algorithm = "$MINE";
+  CHECK_FALSE(place_table(unknown, options, Catalogue::load(), why));
+  CHECK(why.find("unknown NCCL algorithm \"$MINE\"") != std::string::npos);
+}
+
 TEST_CASE("every beginning of a log, and every log with a line missing or a byte changed, is read or refused") {
   for (const char* name : {"nccl_2017_v100.txt", "nccl_old_2080ti.txt", "nccl_per_iteration.txt",
                            "nccl_two_operations_mpirun.txt", "nccl_v2.20_all_reduce_gb10.txt"}) {
