@@ -132,22 +132,30 @@ std::string headline(const std::vector<MeasuredFile>& files) {
       s.count, percent(s.mape), percent(s.median_ape), s.spearman, percent(s.inside_interval));
 }
 
-std::string worst_rows(std::vector<ComparisonRow> rows, const QuantityView& view) {
+std::string reason_of(const std::string& id, const std::vector<KnownReason>& reasons) {
+  for (const KnownReason& known : reasons)
+    if (id.starts_with(known.prefix)) return known.reason;
+  return "not explained";
+}
+
+std::string worst_rows(std::vector<ComparisonRow> rows, const QuantityView& view,
+                       const std::vector<KnownReason>& reasons) {
   constexpr std::size_t kShown = 10;
   std::stable_sort(rows.begin(), rows.end(), [](const ComparisonRow& a, const ComparisonRow& b) {
     return std::abs(error_of(a)) > std::abs(error_of(b));
   });
   rows.resize(std::min(rows.size(), kShown));
-  std::string out = fmt::format("| row | predicted, {0} | measured, {0} | error |\n|---|--:|--:|--:|\n", view.unit);
+  std::string out =
+      fmt::format("| row | predicted, {0} | measured, {0} | error | reason |\n|---|--:|--:|--:|---|\n", view.unit);
   for (const ComparisonRow& row : rows)
-    out += fmt::format("| {} | {:.4g} | {:.4g} | {} |\n", row.id, row.predicted / view.divisor,
-                       row.measured / view.divisor, signed_percent(error_of(row)));
+    out += fmt::format("| {} | {:.4g} | {:.4g} | {} | {} |\n", row.id, row.predicted / view.divisor,
+                       row.measured / view.divisor, signed_percent(error_of(row)), reason_of(row.id, reasons));
   return out + "\n";
 }
 
 /// A section for one quantity of the runs: sums by source and by GPU, worst rows, a figure for each source.
 std::string runs_section(const std::vector<MeasuredFile>& files, const QuantityView& view,
-                         std::vector<TextFile>& figures) {
+                         const std::vector<KnownReason>& reasons, std::vector<TextFile>& figures) {
   std::vector<ComparisonRow> all;
   std::string by_source, images;
   for (const MeasuredFile& file : files) {
@@ -164,7 +172,7 @@ std::string runs_section(const std::vector<MeasuredFile>& files, const QuantityV
   out += fmt::format("| source{}{}{}\n", kSummaryHead, by_source, summary_row("**all**", summarise(all)));
   out += table_by(all, "precision", "precision:") + table_by(all, "framework", "framework:") +
          table_by(all, "GPU", "gpu:");
-  return out + "Worst ten rows:\n\n" + worst_rows(all, view) + images + "\n";
+  return out + "Worst ten rows:\n\n" + worst_rows(all, view, reasons) + images + "\n";
 }
 
 /// A section for kernels or collectives: sums by kind and group, and one figure for each kind.
@@ -200,8 +208,8 @@ and measured. In the figures the line is the identity and the band is 10 % to ei
 
 std::vector<TextFile> accuracy_report(const AccuracyInput& input) {
   std::vector<TextFile> files = {{"ACCURACY.md", std::string(kIntroduction)}};
-  std::string page =
-      headline(input.runs) + runs_section(input.runs, kStep, files) + runs_section(input.runs, kMemory, files);
+  std::string page = headline(input.runs) + runs_section(input.runs, kStep, input.reasons, files) +
+                     runs_section(input.runs, kMemory, {}, files);
   page += "## Runs that were refused\n\n" + refused_table(input.runs) + memory_refusals(input.runs);
   page += parts_section("Kernels", input.kernels, files) + parts_section("Collectives", input.collectives, files);
   files.front().content += page;

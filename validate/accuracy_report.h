@@ -16,9 +16,15 @@ struct MeasuredFile {
   Comparison comparison;
 };
 
+/// Why runs whose id begins with `prefix` are far from their prediction.
+struct KnownReason {
+  std::string prefix, reason;
+};
+
 struct AccuracyInput {
   std::vector<MeasuredFile> runs;  ///< training runs
   std::vector<MeasuredFile> kernels, collectives;
+  std::vector<KnownReason> reasons;  ///< the first that fits a run counts
 };
 
 struct TextFile {

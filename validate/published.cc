@@ -46,6 +46,18 @@ std::vector<MeasuredFile> compare_folder(const std::string& folder, const Catalo
   return files;
 }
 
+/// validate/published/reasons.json.
+std::vector<KnownReason> known_reasons() {
+  const SpecNode file = SpecNode::read_file(data_file("validate/published/reasons.json"));
+  file.allow_only({"notes", "reasons"});
+  std::vector<KnownReason> reasons;
+  for (const SpecNode& node : file.required("reasons").items()) {
+    node.allow_only({"prefix", "reason"});
+    reasons.push_back({node.required("prefix").as_string(), node.required("reason").as_string()});
+  }
+  return reasons;
+}
+
 }  // namespace
 
 Comparison compare_file(const std::string& path, const Catalogue& catalogue, std::int32_t threads,
@@ -76,7 +88,7 @@ std::vector<std::string> published_files(const std::string& folder) {
 
 AccuracyInput compare_published(const Catalogue& catalogue, std::int32_t threads) {
   return {compare_folder("runs", catalogue, threads), compare_folder("kernels", catalogue, threads),
-          compare_folder("collectives", catalogue, threads)};
+          compare_folder("collectives", catalogue, threads), known_reasons()};
 }
 
 }  // namespace foretrain

@@ -42,6 +42,14 @@ TEST_CASE("the page lists what was refused for memory, and the worst rows first"
   CHECK(page.find("| b | 1 | 2 | -50.0 % |") < page.find("| c | 0.7 | 1 | -30.0 % |"));
 }
 
+TEST_CASE("a worst row shows the first reason that its id begins with, or that there is none") {
+  AccuracyInput in = input();
+  in.reasons = {{"b", "measured twice"}, {"b", "later"}};
+  const std::string page = accuracy_report(in).front().content;
+  CHECK(has(page, "| b | 1 | 2 | -50.0 % | measured twice |"));
+  CHECK(has(page, "| c | 0.7 | 1 | -30.0 % | not explained |"));
+}
+
 TEST_CASE("each figure that the page shows is among the files, and twice gives the same bytes") {
   const std::vector<TextFile> files = accuracy_report(input()), again = accuracy_report(input());
   REQUIRE(files.size() == 4);  // page, two sources, one kind of kernel
