@@ -68,6 +68,8 @@ Action add_plan(CLI::App& app) {
   add_path(app, "-o,--output", o->output, "write the plans to this file");
   add_path(app, "--trace", o->trace, "write the best plan's timeline to this file (Perfetto, chrome://tracing)");
   add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
+  app.add_flag("-q,--quiet", o->quiet, Text("the winner in one line, and no progress"));
+  app.add_flag("-v,--verbose", o->verbose, Text("also known troubles, and what 1 % more of each resource does"));
   add_format(app, o->format);
   return action_of(o, plan);
 }
@@ -96,9 +98,11 @@ Action add_memory(CLI::App& app) {
 
 Action add_explain(CLI::App& app) {
   auto o = std::make_shared<ExplainOptions>();
-  app.add_option("PLANS", o->file, Text("a plan file"))->required();
+  app.add_option("PLANS", o->job.file, Text("a plan file"))->required();
   add_count(app, "--plan", o->plan, 1, "the plan to explain");
-  add_count(app, "--against", o->against, 1, "the plan to set beside it");
+  add_count(app, "--against", o->against, 1, "the plan to set beside it; the best other one when left out");
+  add_path(app, "--calibration", o->job.calibration, "correct times by this file of foretrain calibrate");
+  add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_format(app, o->format);
   return action_of(o, explain);
 }
@@ -304,7 +308,9 @@ Action parse_arguments(int argc, const char* const* argv) {
     actions.emplace_back(sub, row.add_options(*sub));
     examples += fmt::format("  {}\n", row.example);
   }
-  examples += "\nExit codes: 0 done; 1 no plan fits; 2 input to fix; 3 the machine failed.\n";
+  examples +=
+      "\nExit codes: 0 done; 1 no plan fits; 2 input to fix; 3 the machine failed;\n130 Ctrl-C, after printing the "
+      "best so far.\n";
   app.footer(examples);
   try {
     app.parse(argc, argv);

@@ -1,125 +1,81 @@
-/// `foretrain explain`: where two plans of a plan file differ, and what refused the others.
-#include <algorithm>
+/// `foretrain explain`: why one plan of a plan file takes as long as it does, and why it beats another one.
 #include <cmath>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/spec_node.h"
-#include "base/text.h"
+#include "cli/explain_text.h"
+#include "cli/job_input.h"
 #include "cli/output.h"
 #include "cli/plan_text.h"
 #include "cli/subcommands.h"
-#include "planner/plan_file.h"
 
 namespace foretrain::cli {
 namespace {
 
-/// One label of both plans, in base units.
-struct Difference {
-  std::string label;
-  double own = 0, other = 0;
-};
+/// Spaces beyond this are not searched again: explaining takes seconds.
+constexpr std::int64_t kMostSearchedAgain = 3'000'000;
 
-double number(Seconds time) { return time.base(); }
-double number(std::int64_t count) { return static_cast<double>(count); }
-
-/// Labels of either plan, in their order; what one plan lacks is 0 there.
-template <typename Value>
-std::vector<Difference> differences(const std::vector<std::pair<std::string, Value>>& own,
-                                    const std::vector<std::pair<std::string, Value>>& other) {
-  std::vector<Difference> rows;
-  for (const auto& entry : own) rows.push_back({entry.first, number(entry.second), 0});
-  for (const auto& entry : other) {
-    const auto same =
-        std::find_if(rows.begin(), rows.end(), [&](const Difference& d) { return d.label == entry.first; });
-    if (same == rows.end()) {
-      rows.push_back({entry.first, 0, number(entry.second)});
-    } else {
-      same->other = number(entry.second);
-    }
-  }
-  return rows;
-}
-
-const StoredPlan& pick(const PlanFile& file, std::int32_t number, const ExplainOptions& options, const char* flag) {
+void check_number(const PlanFile& file, std::int32_t number, const ExplainOptions& options, const char* flag) {
   if (static_cast<std::size_t>(number) > file.plans.size())
-    throw SpecError(options.file, fmt::format("{} {}: the file holds {} plans", flag, number, file.plans.size()));
-  return file.plans[static_cast<std::size_t>(number - 1)];
+    throw SpecError(options.job.file, fmt::format("{} {}: the file holds {} plan{}", flag, number, file.plans.size(),
+                                                  file.plans.size() == 1 ? "" : "s"));
 }
 
-std::string difference_table(const std::string& title, const std::vector<Difference>& rows,
-                             const ExplainOptions& options, std::string (*text)(double)) {
-  TextTable table{{title, fmt::format("plan {}", options.plan), fmt::format("plan {}", options.against), "difference"},
-                  {},
-                  {false, true, true, true}};
-  for (const Difference& row : rows) {
-    if (row.own == 0 && row.other == 0) continue;
-    double more = row.other - row.own;
-    if (std::abs(more) < 1e-9 * std::max(row.own, row.other)) more = 0;  // sums that were added in another order
-    table.rows.push_back(
-        {row.label, text(row.own), text(row.other), (more < 0 ? "-" : "+") + text(more < 0 ? -more : more)});
-  }
-  return to_text(table);
+/// The plan that lacked least memory, simulated as if it fitted.
+std::optional<PlanReport> nearest_miss(const SpecNode& file, const Problem& problem) {
+  const auto stored = file.optional("nearest_miss");
+  if (!stored) return std::nullopt;
+  const Plan plan = read_plan(stored->required("plan"), problem.software, problem.cluster.gpus);
+  PlanReport report = evaluate(problem, plan, {.even_if_too_big = true});
+  if (report.stages.empty() || !report.rejection) return std::nullopt;
+  return report;
 }
 
-std::string seconds_text(double value) { return step_text(value * seconds); }
-std::string gib_text(double value) { return fmt::format("{:.2f} GiB", value / GiB.base()); }
-
-std::string why_not(const PlanFile& file) {
-  std::string text = fmt::format("Of {} plans:", file.considered);
-  for (const auto& entry : file.rejected) text += fmt::format(" {} refused for {},", entry.second, entry.first);
-  text += fmt::format(" {} cut by bound, {} simulated\n", file.cut_by_bound, file.simulated);
-  if (file.stopped_early)
-    text += fmt::format("The search was stopped early: {} plans judged and left out, others never looked at.\n",
-                        file.left_out);
-  return text;
+void warn_of_other_step(const ExplainOptions& options, std::int32_t number, const StoredPlan& stored,
+                        const PlanReport& now) {
+  if (std::abs(now.step / stored.step - 1) < 1e-9) return;
+  fmt::print(stderr, "warning: {} says that plan {} takes {}; predicted now: {}\n", options.job.file, number,
+             step_text(stored.step), step_text(now.step));
 }
 
-nlohmann::ordered_json difference_json(const std::vector<Difference>& rows) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  for (const Difference& row : rows)
-    out[row.label] = {{"plan", row.own}, {"against", row.other}, {"difference", row.other - row.own}};
-  return out;
+/// A file in which nothing fits: what refused the plans is all there is to explain.
+int explain_nothing(const ExplainOptions& options, const SpecNode& node, const PlanFile& file) {
+  const Problem problem = load_search_problem(node.required("job"), Catalogue::load());
+  const Explanation nothing;  // no plan to speak of
+  const ExplainedFile explained{
+      .problem = problem, .file = file, .explanation = nothing, .nearest_miss = nearest_miss(node, problem)};
+  print(options.format == Format::json ? explain_json(explained) : explain_text(explained, page_style()));
+  return kNothingFits;
 }
 
 }  // namespace
 
 int explain(const ExplainOptions& options) {
-  const PlanFile file = read_plan_file(SpecNode::read_file(options.file));
-  const StoredPlan& own = pick(file, options.plan, options, "--plan");
-  const StoredPlan& other = pick(file, options.against, options, "--against");
-  const std::vector<Difference> time = differences(own.time, other.time);
-  const std::vector<Difference> memory = differences(own.memory, other.memory);
-  if (options.format == Format::json) {
-    nlohmann::ordered_json rejected = nlohmann::ordered_json::object();
-    for (const auto& entry : file.rejected) rejected[entry.first] = entry.second;
-    const nlohmann::ordered_json document = {
-        {"plan", options.plan},
-        {"against", options.against},
-        {"step_seconds",
-         {{"plan", own.step.base()}, {"against", other.step.base()}, {"difference", (other.step - own.step).base()}}},
-        {"time", difference_json(time)},
-        {"memory", difference_json(memory)},
-        {"search",
-         {{"considered", file.considered},
-          {"rejected", rejected},
-          {"cut_by_bound", file.cut_by_bound},
-          {"simulated", file.simulated},
-          {"stopped_early", file.stopped_early},
-          {"left_out", file.left_out}}}};
-    print(document.dump(2) + "\n");
-    return kDone;
-  }
-  std::string text = fmt::format("Plan {}: {}, step {}\nPlan {}: {}, step {}", options.plan, to_text(own.plan),
-                                 step_text(own.step), options.against, to_text(other.plan), step_text(other.step));
-  if (own.step.base() > 0) text += fmt::format(" ({:+.1f} %)", 100 * ((other.step - own.step) / own.step));
-  text += "\n\n" + difference_table("time", time, options, seconds_text) + "\n";
-  text += difference_table("memory of the fullest stage", memory, options, gib_text) + "\n" + why_not(file);
-  print(text);
+  const SpecNode node = SpecNode::read_file(options.job.file);
+  const PlanFile file = read_plan_file(node);
+  if (file.plans.empty()) return explain_nothing(options, node, file);
+  check_number(file, options.plan, options, "--plan");
+  if (options.against > 0) check_number(file, options.against, options, "--against");
+  const std::int32_t other = options.plan == 1 ? 2 : 1;
+  const bool pair = options.against > 0 || file.plans.size() > 1;
+  const std::int32_t against = options.against > 0 ? options.against : other;
+  const Problem problem = load_with_plan(read_job(options.job, options.plan), options.job);
+  ExplainRequest request{.plan = *problem.plan,
+                         .against = {},
+                         .search_again = file.considered > 1 && file.considered <= kMostSearchedAgain,
+                         .threads = options.threads};
+  if (pair) request.against = *load_with_plan(read_job(options.job, against), options.job).plan;
+  const Explanation explanation = explain_plan(problem, request);
+  warn_of_other_step(options, options.plan, file.plans[static_cast<std::size_t>(options.plan - 1)], explanation.report);
+  const ExplainedFile explained{.problem = problem,
+                                .file = file,
+                                .explanation = explanation,
+                                .plan = options.plan,
+                                .against = against,
+                                .nearest_miss = nearest_miss(node, problem)};
+  print(options.format == Format::json ? explain_json(explained) : explain_text(explained, page_style()));
   return kDone;
 }
 

@@ -10,6 +10,7 @@
 #include "cli/job_input.h"
 #include "cli/nearest_miss.h"
 #include "cli/output.h"
+#include "cli/plan_answer.h"
 #include "cli/plan_text.h"
 #include "cli/progress.h"
 #include "cli/report_file.h"
@@ -41,8 +42,10 @@ class StopOnInterrupt {
 };
 
 SearchResult search_with_progress(const Problem& problem, const PlanOptions& options) {
-  Progress progress("searching");
+  std::atomic<std::int64_t> judged = 0;
+  Progress progress("searching", "plans", judged, !options.quiet);
   SearchOptions search_options;
+  search_options.judged_count = &judged;
   search_options.top = options.top;
   search_options.threads = options.threads;
   search_options.keep_judged = !options.report.empty();
@@ -53,22 +56,11 @@ SearchResult search_with_progress(const Problem& problem, const PlanOptions& opt
   return result;
 }
 
-std::string found_text(const Problem& problem, const SearchResult& result) {
-  const PlanReport& best = result.plans.front();
-  std::string text = describe(problem) + "\n";
-  text += fmt::format("Best {}of {}: {}. A step takes {}, {:.0f} tokens/s/GPU, MFU {:.1f} %; {} of {} are used.\n",
-                      result.stopped_early ? "so far " : "", result.considered, to_text(best.plan),
-                      step_and_interval(best), best.tokens_per_second_per_gpu, 100 * best.mfu,
-                      to_text(best.peak_memory), to_text(best.memory_limit));
-  text += idle_gpus(problem, best) + "\n" + ranking(result) + "\n" + time_table(best) + "\nMemory of plan 1, GiB:\n" +
-          memory_table(best) + "\n";
-  return text + counts(result);
-}
-
-std::string nothing_found_text(const Problem& problem, const SearchResult& result, std::int32_t threads) {
+std::string nothing_found_text(const Problem& problem, const SearchResult& result, const PlanOptions& options) {
+  if (options.quiet) return result.stopped_early ? "Stopped before a plan was found.\n" : "No plan fits.\n";
   std::string text = describe(problem) + "\n";
   if (result.stopped_early) return text + "Stopped before a plan was found.\n" + counts(result);
-  return text + "No plan fits.\n" + counts(result) + nearest_miss_text(problem, result, threads, stop_asked);
+  return text + "No plan fits.\n" + counts(result) + nearest_miss_text(problem, result, options.threads, stop_asked);
 }
 
 }  // namespace
@@ -80,6 +72,7 @@ int plan(const PlanOptions& options) {
   problem.calibration = read_job_calibration(options.job);
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   const StopOnInterrupt interrupt;
+  if (options.quiet && options.verbose) throw SpecError("plan", "--quiet and --verbose contradict each other");
   const SearchResult result = search_with_progress(problem, options);
   std::optional<CalibrationCoverage> coverage;
   if (problem.calibration != nullptr)
@@ -102,10 +95,13 @@ int plan(const PlanOptions& options) {
   if (options.format == Format::json) {
     print(document);
   } else if (result.plans.empty()) {
-    print(nothing_found_text(problem, result, options.threads));
+    print(nothing_found_text(problem, result, options));
   } else {
-    print(found_text(problem, result) + (coverage ? to_text(*coverage) : std::string()));
+    const Detail detail = options.quiet ? Detail::quiet : options.verbose ? Detail::verbose : Detail::usual;
+    print(plan_answer(problem, result, detail, page_style()) +
+          (coverage && !options.quiet ? to_text(*coverage) : std::string()));
   }
+  if (result.stopped_early) return kInterrupted;
   return result.plans.empty() ? kNothingFits : kDone;
 }
 

@@ -39,20 +39,18 @@ std::string describe(const Problem& p) {
                      kPrecisionNames[static_cast<std::size_t>(p.training.precision)]);
 }
 
-std::string ranking(const SearchResult& result) {
+TextTable ranking_rows(const SearchResult& result) {
   TextTable table{{"#", "plan", "step", "tokens/s/GPU", "MFU", "peak memory", "headroom"},
                   {},
                   {true, false, true, true, true, true, true}};
-  bool any_near = false;
   for (std::size_t i = 0; i < result.plans.size(); ++i) {
     const PlanReport& r = result.plans[i];
-    any_near = any_near || r.near_best;
     table.rows.push_back({fmt::format("{}{}", r.near_best ? "~" : "", i + 1), to_text(r.plan), step_text(r.step),
                           fmt::format("{:.0f}", r.tokens_per_second_per_gpu), percent(r.mfu),
                           gibibytes(r.peak_memory.base()) + " GiB",
                           gibibytes((r.memory_limit - r.peak_memory).base()) + " GiB"});
   }
-  return to_text(table) + (any_near ? "~ within the noise: a run may well show it level with plan 1, or ahead\n" : "");
+  return table;
 }
 
 std::string refusal_text(const PlanReport& report) {
@@ -64,17 +62,19 @@ std::string refusal_text(const PlanReport& report) {
                      kRejectionNames[static_cast<std::size_t>(rejection.reason)]);
 }
 
-std::string time_table(const PlanReport& report) {
+TextTable time_rows(const PlanReport& report) {
   TextTable table{{"where the time goes", "time", "share"}, {}, {false, true, true}};
   for (const TimePart& part : report.time) {
     if (part.time.base() == 0) continue;
     table.rows.push_back({part.name, step_text(part.time), percent(part.time / report.step)});
   }
   table.rows.push_back({"step", step_text(report.step), percent(1)});
-  return to_text(table);
+  return table;
 }
 
-std::string memory_table(const PlanReport& report) {
+std::string time_table(const PlanReport& report) { return to_text(time_rows(report)); }
+
+TextTable memory_rows(const PlanReport& report) {
   TextTable table{{"stage", "layers"}, {}, {}};
   std::vector<std::size_t> labels;  // those that any stage has
   for (std::size_t i = 0; i < kMemoryLabelNames.size(); ++i) {
@@ -92,8 +92,10 @@ std::string memory_table(const PlanReport& report) {
     row.push_back(gibibytes(report.memory_limit.base() - static_cast<double>(stage.total)));
     table.rows.push_back(std::move(row));
   }
-  return to_text(table);
+  return table;
 }
+
+std::string memory_table(const PlanReport& report) { return to_text(memory_rows(report)); }
 
 std::string counts(const SearchResult& result) {
   std::string text = fmt::format("{} plans considered:", result.considered);

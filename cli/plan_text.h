@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/text.h"
 #include "planner/problem.h"
 #include "planner/report.h"
 #include "planner/search.h"
@@ -12,13 +13,15 @@ namespace foretrain::cli {
 /// "llama-3.1-70b (70.6 B parameters) on 256 h100-sxm5-80gb, batch 1024 x 8192 tokens, bf16".
 std::string describe(const Problem& problem);
 
-/// The ranked plans, one a row.
-std::string ranking(const SearchResult& result);
+/// The ranked plans, one a row: number (with ~ where a run may well show it level with the best), plan, step, ...
+TextTable ranking_rows(const SearchResult& result);
 
 /// Where a step's time goes: label, time, share of the step.
+TextTable time_rows(const PlanReport& report);
 std::string time_table(const PlanReport& report);
 
 /// One row a pipeline stage, one column a label that any stage has; then what is left.
+TextTable memory_rows(const PlanReport& report);
 std::string memory_table(const PlanReport& report);
 
 /// "It uses 896 of 1000 GPUs; 104 stay idle." and a line end, or "" where all are used.

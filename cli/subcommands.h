@@ -12,6 +12,7 @@ inline constexpr int kDone = 0;           ///< it worked
 inline constexpr int kNothingFits = 1;    ///< no plan fits, or a comparison is worse than --fail-above allows
 inline constexpr int kBadInput = 2;       ///< something that the user can fix
 inline constexpr int kMachineFailed = 3;  ///< disk, driver, device
+inline constexpr int kInterrupted = 130;  ///< Ctrl-C: what was printed is the best so far (128 + SIGINT, as shells say)
 
 enum class Format { text, json };
 
@@ -23,6 +24,7 @@ struct JobOptions {
 
 struct PlanOptions {
   JobOptions job;
+  bool quiet = false, verbose = false;
   std::int32_t top = 10;
   std::int32_t threads = 0;           ///< 0 = all cores
   std::string output, trace, report;  ///< files; "" = none
@@ -44,8 +46,9 @@ struct MemoryOptions {
 };
 
 struct ExplainOptions {
-  std::string file;
-  std::int32_t plan = 1, against = 2;
+  JobOptions job;                      ///< its file is a plan file
+  std::int32_t plan = 1, against = 0;  ///< against 0: the best other one, where there is one
+  std::int32_t threads = 0;            ///< 0 = all cores
   Format format = Format::text;
 };
 

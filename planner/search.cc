@@ -85,6 +85,7 @@ class Search {
     run_parallel(groups.size(), threads_, [&](std::size_t i, std::size_t thread) {
       if (stopped()) return;
       groups[i] = judge_group(space_, i, *judges_[thread], options_);
+      if (options_.judged_count != nullptr) *options_.judged_count += groups[i].considered;
       const std::size_t finished = ++done;
       if (thread == 0 && options_.progress)
         options_.progress(static_cast<std::int64_t>(finished), static_cast<std::int64_t>(groups.size()));

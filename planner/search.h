@@ -21,6 +21,7 @@ struct SearchOptions {
   bool keep_judged = false;                                          ///< fill SearchResult::judged
   const std::atomic<bool>* stop = nullptr;                           ///< Ctrl-C: return the best so far
   std::function<void(std::int64_t done, std::int64_t of)> progress;  ///< called from one thread; may be empty
+  std::atomic<std::int64_t>* judged_count = nullptr;  ///< counts the plans judged, for who shows progress
 };
 
 /// A plan that breaks no rule, with what its judgement says of it.
