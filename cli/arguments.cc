@@ -13,6 +13,7 @@
 #include "base/spec_error.h"
 #include "base/text.h"
 #include "cli/choices.h"
+#include "cli/command_help.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
 
@@ -224,6 +225,26 @@ Action add_list(CLI::App& app) {
   return action_of(o, list);
 }
 
+std::vector<CommandHelp> all_commands();
+
+Action add_completion(CLI::App& app) {
+  auto shell = std::make_shared<std::string>();
+  app.add_option("SHELL", *shell, Text("bash, zsh or fish"))->required();
+  return [shell] {
+    static constexpr std::array<std::string_view, 3> shells = {"bash", "zsh", "fish"};
+    constexpr std::array scripts = {bash_completion, zsh_completion, fish_completion};
+    print(scripts[choose(*shell, shells, "SHELL", "shell")](all_commands()));
+    return kDone;
+  };
+}
+
+Action add_man(CLI::App&) {
+  return [] {
+    print(man_page(all_commands(), FORETRAIN_VERSION));
+    return kDone;
+  };
+}
+
 /// One row a subcommand: help, errors and parsing walk this table.
 struct Subcommand {
   std::string_view name, summary, example;
@@ -247,7 +268,57 @@ constexpr std::array kSubcommands = {
     Subcommand{"validate", "run a plan on the GPUs present, predicted beside measured",
                "foretrain validate plan.json --dry-run", add_validate},
     Subcommand{"list", "what the catalogue holds, with sources", "foretrain list gpus", add_list},
+    Subcommand{"completion", "completes command lines in bash, zsh or fish", "source <(foretrain completion bash)",
+               add_completion},
+    Subcommand{"man", "this program's man page", "foretrain man | man -l -", add_man},
 };
+
+/// What CLI11 knows of a value: the name it was given, or what its type is called; without its limits.
+std::string value_name(const CLI::Option& option) {
+  const std::string type = option.get_type_name().substr(0, option.get_type_name().find(':'));
+  if (option.get_items_expected_max() == 0) return "";  // a flag
+  if (type == "INT" || type == "UINT") return "N";
+  if (type == "FLOAT") return "X";
+  return type == "TEXT" ? "NAME" : type;
+}
+
+/// What `app` takes, as CLI11 was told.
+CommandHelp command_help(const Subcommand& row, const CLI::App& app) {
+  CommandHelp command{.name = std::string(row.name),
+                      .summary = std::string(row.summary),
+                      .example = std::string(row.example),
+                      .arguments = {},
+                      .options = {}};
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) {
+      command.arguments.push_back({.name = option->get_name(),
+                                   .what = option->get_description(),
+                                   .required = option->get_required(),
+                                   .many = option->get_items_expected_max() > 1});
+      continue;
+    }
+    if (option == app.get_help_ptr()) continue;
+    OptionHelp help{.flags = {},
+                    .value = value_name(*option),
+                    .what = option->get_description(),
+                    .required = option->get_required()};
+    for (const std::string& name : option->get_snames()) help.flags.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) help.flags.push_back("--" + name);
+    command.options.push_back(std::move(help));
+  }
+  return command;
+}
+
+std::vector<CommandHelp> all_commands() {
+  CLI::App app;
+  std::vector<CommandHelp> commands;
+  for (const Subcommand& row : kSubcommands) {
+    CLI::App* sub = app.add_subcommand(std::string(row.name), std::string(row.summary));
+    row.add_options(*sub);
+    commands.push_back(command_help(row, *sub));
+  }
+  return commands;
+}
 
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -299,25 +370,19 @@ Action parse_arguments(int argc, const char* const* argv) {
   const Text version = "foretrain " FORETRAIN_VERSION;
   app.set_version_flag("--version", version);
   app.allow_extras();
-  std::string examples = "Examples:\n";
   std::vector<std::pair<CLI::App*, Action>> actions;
   for (const Subcommand& row : kSubcommands) {
     CLI::App* sub = app.add_subcommand(std::string(row.name), std::string(row.summary));
     sub->allow_extras();
-    sub->footer(fmt::format("Example:\n  {}\n", row.example));
     actions.emplace_back(sub, row.add_options(*sub));
-    examples += fmt::format("  {}\n", row.example);
   }
-  examples +=
-      "\nExit codes: 0 done; 1 no plan fits; 2 input to fix; 3 the machine failed;\n130 Ctrl-C, after printing the "
-      "best so far.\n";
-  app.footer(examples);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    for (const auto& entry : actions)
-      if (entry.first->parsed()) return show(entry.first->help("foretrain"));
-    return show(app.help());
+    const std::vector<CommandHelp> commands = all_commands();
+    for (std::size_t i = 0; i < actions.size(); ++i)
+      if (actions[i].first->parsed()) return show(help_of(commands[i]));
+    return show(overview(commands));
   } catch (const CLI::CallForVersion&) {
     return show(version + "\n");
   } catch (const CLI::ParseError& error) {
