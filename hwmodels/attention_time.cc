@@ -59,4 +59,13 @@ KernelTime attention_time(const Attention& a, const GpuSpec& gpu, const Efficien
   return {Seconds::from_base(busy) + e.fixed, bound};
 }
 
+double library_slowdown(AttentionLibrary library, const GpuSpec& gpu, bool backward) {
+  if (library == AttentionLibrary::best) return 1;
+  if (library == AttentionLibrary::cudnn) return gpu.compute_capability != 80 ? 1 : backward ? 1.25 : 1.16;
+  const bool hopper = gpu.compute_capability == 90;
+  const bool blackwell = gpu.compute_capability >= 100 && gpu.compute_capability < 110;
+  const double second = hopper ? 1.65 : !blackwell ? 1.0 : backward ? 3.3 : 3.0;
+  return second * (library == AttentionLibrary::flash_1 ? 2 : library == AttentionLibrary::flash_triton ? 1.7 : 1);
+}
+
 }  // namespace foretrain

@@ -169,12 +169,13 @@ bool is_measured(const Calibration* calibration, const GpuSpec& gpu, const Kerne
                      [&](const KernelCorrection& c) { return c.gpu == gpu.name && c.family == family; });
 }
 
-double sustained_rate(const GpuSpec& gpu, DType dtype, bool at_length, const Calibration* calibration) {
+double sustained_rate(const GpuSpec& gpu, const EfficiencySpec& e, DType format, bool at_length,
+                      const Calibration* calibration) {
   if (calibration != nullptr) {
     for (const MeasuredSustainedRate& s : calibration->sustained)
       if (s.gpu == gpu.name) return s.rate;
   }
-  return sustained_rate(gpu, dtype, at_length);
+  return sustained_rate(gpu, e, format, at_length);
 }
 
 std::optional<Seconds> launch_time(const Calibration* calibration, std::string_view framework, bool backward) {

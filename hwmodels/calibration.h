@@ -149,9 +149,10 @@ CalibratedCollectiveTime collective_time(CollectiveOp op, Bytes size, const Grou
 /// Whether the calibration has a correction for these kernels on this GPU.
 bool is_measured(const Calibration* calibration, const GpuSpec& gpu, const KernelFamily& family);
 
-/// Rate of tensor cores inside a step over their isolated rate: as measured, or sustained_rate of architecture and
-/// format.
-double sustained_rate(const GpuSpec& gpu, DType dtype, bool at_length, const Calibration* calibration);
+/// Rate of tensor cores inside a step over their isolated rate: as measured, or sustained_rate of architecture,
+/// power and format.
+double sustained_rate(const GpuSpec& gpu, const EfficiencySpec& e, DType format, bool at_length,
+                      const Calibration* calibration);
 
 /// Host time for a launch by `framework`, where it was measured.
 std::optional<Seconds> launch_time(const Calibration* calibration, std::string_view framework, bool backward);

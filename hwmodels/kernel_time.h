@@ -28,4 +28,18 @@ KernelTime memory_time(const MemoryKernel& kernel, const GpuSpec& gpu, const Eff
 /// The data-sheet rate of `t`; SpecError when the GPU has no such format.
 FlopsPerSecond required_peak(const GpuSpec& gpu, DType t);
 
+/// Whose fused attention runs. `best`: the fastest published for the GPU, which attention_time predicts.
+enum class AttentionLibrary { best, cudnn, flash_2, flash_1, flash_triton };
+
+/// Time of a library's attention over that of the GPU's best kernels:
+///
+///     FlashAttention-2   1.65 on Hopper: 3 is 1.5-2.0 times as fast forward and 1.5-1.75 times backward (Shah et al.
+///                        2024, arXiv 2407.08608); 3.0 forward and 3.3 backward on data-centre Blackwell, which it has
+///                        no kernels for (cudnn-frontend's benchmarks on B200, 8192 to 131072 keys); elsewhere the best
+///     the first          twice FlashAttention-2 (Dao 2023, arXiv 2307.08691)
+///     in Triton          1.7 times FlashAttention-2's (1.3 to 2.5: Dao 2023, section 4.1)
+///     cuDNN              on Ampere 1.16 forward and 1.25 backward (cudnn-frontend's benchmarks on A100); elsewhere the
+///                        best
+double library_slowdown(AttentionLibrary library, const GpuSpec& gpu, bool backward);
+
 }  // namespace foretrain

@@ -47,25 +47,20 @@ BlockGraph lower_block(const std::vector<Op>& ops, const std::vector<Picoseconds
 /// refused (break_of_time).
 constexpr Seconds kLongestOperation = 86400.0 * seconds;
 
-/// Time of FlashAttention `generation` over that of the GPU's best kernels, which kernel_time knows.
-/// FlashAttention-2 is twice as fast as the first (Dao 2023, arXiv 2307.08691); FlashAttention-3 is 1.5-2.0 times as
-/// fast as 2 on Hopper forward and 1.5-1.75 times backward (Shah et al. 2024, arXiv 2407.08608). Blackwell: assumed as
-/// Hopper. The kernels in Triton take 1.3 to 2.5 times FlashAttention-2's time (Dao 2023, section 4.1); 1.7 is taken.
-double flash_slowdown(const GpuSpec& gpu, int generation) {
-  const bool hopper_or_later = gpu.compute_capability >= 90;
-  double slowdown = 1;
-  if (generation <= 2 && hopper_or_later) slowdown *= 1.65;
-  if (generation == 1) slowdown *= 2;
-  if (generation == 0) slowdown *= 1.7;
-  return slowdown;
+/// FrameworkSpec::flash_generation by name.
+AttentionLibrary library_of(int flash_generation) {
+  switch (flash_generation) {
+    case 0:
+      return AttentionLibrary::flash_triton;
+    case 1:
+      return AttentionLibrary::flash_1;
+    case 2:
+      return AttentionLibrary::flash_2;
+    default:
+      return AttentionLibrary::best;
+  }
 }
 
-/// The number format that a tensor-core kernel multiplies in.
-DType format_of(const Kernel& kernel) {
-  if (const auto* gemm = std::get_if<Gemm>(&kernel)) return gemm->dtype;
-  if (const auto* attention = std::get_if<Attention>(&kernel)) return attention->dtype;
-  return DType::fp32;
-}
 }  // namespace
 
 GroupLayout block_group(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster) {
@@ -93,9 +88,11 @@ Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, c
     Seconds time = k.time;
     if (k.bound == KernelBound::tensor_core) {
       time *= slowest_of(problem.cluster.gpus);
-      if (isolated) time /= sustained_rate(gpu, format_of(*kernel), at_length, calibration);
+      const DType format = gemm_dtype(problem.training.precision);
+      if (isolated) time /= sustained_rate(gpu, problem.efficiency, format, at_length, calibration);
     }
-    if (isolated && std::holds_alternative<Attention>(*kernel)) time *= flash_slowdown(gpu, framework.flash_generation);
+    if (const auto* attention = std::get_if<Attention>(kernel); attention != nullptr && isolated)
+      time *= library_slowdown(library_of(framework.flash_generation), gpu, attention->backward);
     return time;
   }
   if (const auto* call = std::get_if<CollectiveCall>(&op.work)) {

@@ -63,7 +63,7 @@ std::vector<LeftOut> left_out_of(const GpuSpec& gpu, KernelFileKind kind) {
     // FlashAttention 2 has no kernel for these tensor cores and reaches a third of cuDNN.
     out.push_back({"cudnn_frontend", "flash_attention"});
     out.push_back({"cudnn_frontend", "pyt_flash_attention"});
-    // 0.46-0.65 of the peak where NVIDIA's own measurements reach 0.60-0.73: a host limited in power or software.
+    // Mostly at clocks that the power limit has lowered (hwmodels/sustained_rate.h); the ceilings here are of bursts.
     out.push_back({"simumax", ""});
   }
   return out;

@@ -10,6 +10,7 @@
 #include "base/spec_error.h"
 #include "base/text.h"
 #include "hwmodels/kernel_time.h"
+#include "hwmodels/sustained_rate.h"
 #include "validate/csv.h"
 
 namespace foretrain {
@@ -111,6 +112,30 @@ std::optional<MeasuredOp> measured_op(const std::string& name) {
     if (op_name(op) == name) return MeasuredOp{op_name(op), op, true, 1, 1};
   }
   return std::nullopt;
+}
+
+/// How a source times: how many runs it makes back to back, and for how long of that the GPU keeps its clocks.
+struct Timing {
+  std::string_view source;
+  int runs;
+  Seconds full_clock_until;
+};
+constexpr std::array kTimings = {
+    // 25 runs to warm up and 75 timed, one shape after the other without a pause (simu_tools/efficency_test/
+    // test_gemm_efficiency.py): the GPU comes hot from the last shape. Clocks of a B200 fall after 5 ms
+    // (flashinfer-ai/flashinfer pull request 2899).
+    Timing{"simumax", 100, 5 * milliseconds},
+    // 3 + 3 + 6 runs (collector/helper.py), after new operands were made: cool. Hopper's rates fall from 8 ms a run on.
+    Timing{"aic", 12, 96 * milliseconds},
+    // A second and more of one shape.
+    Timing{"azure_guide", 1000, 96 * milliseconds}};
+
+/// Whose attention a row of column `library` measured. Serving engines' names stand for the GPU's best.
+AttentionLibrary library_of(const std::string& name) {
+  if (name.rfind("cudnn", 0) == 0 || name == "pyt_cudnn" || name == "cuDNN") return AttentionLibrary::cudnn;
+  if (name.rfind("flash_attention", 0) == 0 || name == "pyt_flash_attention" || name == "FA2")
+    return AttentionLibrary::flash_2;
+  return AttentionLibrary::best;
 }
 
 bool mentions(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
@@ -276,6 +301,11 @@ std::vector<KernelRow> read_kernel_rows(const std::string& path) {
     }
     if (row.kernels.empty() && row.refusal.empty())
       row.refusal = fmt::format("unknown number format '{}'", f.text("dtype"));
+    for (const Timing& timing : kTimings) {
+      if (timing.source != row.source) continue;
+      row.runs_before_end = timing.runs;
+      row.full_clock_until = timing.full_clock_until;
+    }
     if (row.refusal.empty()) row.measured = f.microseconds_of("time_us");
     rows.push_back(std::move(row));
   }
@@ -293,7 +323,16 @@ std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const E
   Seconds total;
   try {
     for (std::size_t i = 0; i + 1 < row.kernels.size(); ++i) total += kernel_time(row.kernels[i], gpu, e).time;
-    total += kernel_time(row.kernels.back(), gpu, e, calibration).time;
+    const CalibratedKernelTime last = kernel_time(row.kernels.back(), gpu, e, calibration);
+    const bool hot =
+        row.full_clock_until > Seconds{} && row.runs_before_end * (total + last.time) > row.full_clock_until;
+    const bool burst = last.use == CalibrationUse::none && last.bound == KernelBound::tensor_core;
+    const double long_run = hot && burst ? long_run_rate(gpu, e, row.kernels.back(), e.under_power_limit) : 1;
+    const auto* attention = std::get_if<Attention>(&row.kernels.back());
+    const double library = attention != nullptr && last.use == CalibrationUse::none
+                               ? library_slowdown(library_of(row.library), gpu, attention->backward)
+                               : 1;
+    total += last.time * library / long_run;
   } catch (const SpecError& error) {
     why = error.what();
     return std::nullopt;

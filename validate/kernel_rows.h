@@ -25,9 +25,11 @@ struct KernelRow {
   std::string refusal;    ///< not empty: why there are no kernels
   std::string operation;  ///< "gemm bf16", "attention bwd causal bf16", "memory rms_norm fwd": a group label
   std::string source;     ///< column `source`, or ""
-  std::string library;    ///< column `library`, or "": kept for whoever chooses rows, no part of a prediction
+  std::string library;    ///< column `library`, or "": of attention it says whose kernels ran
   std::string note;       ///< column `note`, or ""
   Seconds measured;
+  int runs_before_end = 1;   ///< runs back to back, warm-up and all, that the measurement ends with
+  Seconds full_clock_until;  ///< how long those run before the power limit lowers the clocks
 };
 
 /// Reads a kernel file: CSV with a header, quotes as in RFC 4180. The columns tell the kind:
@@ -36,9 +38,10 @@ struct KernelRow {
 ///     gpu dtype pass causal b seq_q seq_kv heads_q heads_kv d_qk d_v time_us               attention
 ///     gpu dtype op pass rows cols time_us                                                  memory-bound kernel
 ///
-/// in any order; further columns are kept out of the prediction, but `note` may say what else the measured time holds:
-/// "layout=NT accumulate=True out=fp32" (a GEMM's layout and result), "dynamic activation quantisation" (operands
-/// arrive in bf16), "paged KV" (keys and values are first written to a cache). SpecError names file:line and column.
+/// in any order; further columns are kept out of the prediction, but `source` says how long was measured, `library`
+/// whose attention ran, and `note` may say what else the measured time holds: "layout=NT accumulate=True out=fp32" (a
+/// GEMM's layout and result), "dynamic activation quantisation" (operands arrive in bf16), "paged KV" (keys and values
+/// are first written to a cache). SpecError names file:line and column.
 std::vector<KernelRow> read_kernel_rows(const std::string& path);
 
 /// True when the header of `path` has the columns of a kernel file.

@@ -1,5 +1,7 @@
 #include "hwmodels/sustained_rate.h"
 
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include "hwmodels/kernel_time.h"
@@ -52,15 +54,50 @@ TEST_CASE("rows off the 128-byte line slow a matrix multiplication, by the same 
 }
 
 TEST_CASE("clocks fall over long runs where that was measured, by format, and not twice") {
-  GpuSpec hopper, blackwell, ampere;
+  GpuSpec hopper, ampere;
   hopper.architecture = "Hopper";
-  blackwell.architecture = "Blackwell Ultra";
+  hopper.compute_capability = 90;
+  hopper.peak.fill(1000 * TFLOP_per_s);
   ampere.architecture = "Ampere";
+  const EfficiencySpec e;
+  const auto rate = [&](const GpuSpec& gpu, DType format, bool at_length = false) {
+    return sustained_rate(gpu, e, format, at_length);
+  };
   // 16384^3 in bf16: (697 / 797 + 720 / 791) / 2; fp8 of 50 ms: (1382 / 1442 + 1350 / 1487) / 2.
-  CHECK(sustained_rate(hopper) == doctest::Approx((697.0 / 797 + 720.0 / 791) / 2).epsilon(0.005));
-  CHECK(sustained_rate(hopper, DType::fp8) == doctest::Approx((1382.0 / 1442 + 1350.0 / 1487) / 2).epsilon(0.005));
-  CHECK(sustained_rate(hopper, DType::bf16, true) == 1);
-  CHECK(sustained_rate(blackwell, DType::fp4) == sustained_rate(hopper, DType::fp8));
-  // What being inside a model costs stays.
-  CHECK(sustained_rate(ampere, DType::bf16, true) == sustained_rate(ampere));
+  CHECK(rate(hopper, DType::bf16) == doctest::Approx((697.0 / 797 + 720.0 / 791) / 2).epsilon(0.005));
+  CHECK(rate(hopper, DType::fp16) == rate(hopper, DType::bf16));
+  CHECK(rate(hopper, DType::fp8) == doctest::Approx((1382.0 / 1442 + 1350.0 / 1487) / 2).epsilon(0.005));
+  CHECK(rate(hopper, DType::bf16, true) == 1);
+  CHECK(long_run_rate(hopper, e, Attention{}, false) == doctest::Approx((0.93 + 0.956) / 2).epsilon(0.005));
+  CHECK(long_run_rate(hopper, e, MemoryKernel{}, false) == 1);
+  // What being inside a model costs stays; alone, length costs nothing.
+  CHECK(rate(ampere, DType::bf16, true) == rate(ampere, DType::bf16));
+  CHECK(long_run_rate(ampere, e, Gemm{}, false) == 1);
+}
+
+TEST_CASE("a Blackwell GPU sustains what its power pays for") {
+  // The four measurements that the law goes through, TFLOP/s; docs of blackwell_power_rate.
+  for (const auto& [watts, tflops] : {std::pair{500.0, 617.0}, {750.0, 945.0}, {1000.0, 1110.0}, {1400.0, 1600.0}})
+    CHECK(blackwell_power_rate(watts) / TFLOP_per_s == doctest::Approx(tflops).epsilon(0.06));
+
+  GpuSpec b200;
+  b200.architecture = "Blackwell";
+  b200.compute_capability = 100;
+  b200.tdp_watts = 1000;
+  b200.peak[static_cast<std::size_t>(DType::bf16)] = 2250 * TFLOP_per_s;
+  b200.peak[static_cast<std::size_t>(DType::fp8)] = 4500 * TFLOP_per_s;
+  EfficiencySpec e;
+  e.gemm.sustained.fill(0.7);
+  // 1166 of 0.7 x 2250 = 1575 TFLOP/s; in fp8 2.33 x 1166 of 0.7 x 4500 = 3150.
+  CHECK(sustained_rate(b200, e, DType::bf16, false) == doctest::Approx(1166.0 / 1575));
+  CHECK(sustained_rate(b200, e, DType::fp8, false) == doctest::Approx(2.33 * 1166 / 3150));
+  CHECK(long_run_rate(b200, e, Attention{}, false) == doctest::Approx(1237.0 / 1450));
+  // With power to spare it falls as Hopper does, and kernels that are slower to begin with fall no further.
+  b200.tdp_watts = 2000;
+  CHECK(sustained_rate(b200, e, DType::bf16, false) == 0.89);
+  b200.tdp_watts = 1000;
+  e.gemm.sustained.fill(0.5);
+  CHECK(sustained_rate(b200, e, DType::bf16, false) == 0.89);
+  b200.compute_capability = 120;  // RTX PRO 6000: long rows are no slower
+  CHECK(sustained_rate(b200, e, DType::bf16, false) == 1);
 }

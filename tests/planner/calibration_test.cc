@@ -56,6 +56,10 @@ Seconds time_of(const Kernel& kernel, const Problem& problem) {
   return op_time({.work = kernel}, {}, problem, framework_spec(FrameworkKind::megatron_core));
 }
 
+double rate_of(const Problem& problem) {
+  return sustained_rate(problem.cluster.gpu, problem.efficiency, DType::bf16, false);
+}
+
 constexpr KernelFamily kGemm = {.kind = KernelFamily::Kind::gemm, .dtype = DType::bf16};
 const Gemm kLarge = {.m = 8192, .n = 8192, .k = 8192};
 
@@ -63,7 +67,7 @@ const Gemm kLarge = {.m = 8192, .n = 8192, .k = 8192};
 
 TEST_CASE("isolated kernels are slowed to what a step sustains, kernels measured in steps are not") {
   const Problem plain = job(kJob);
-  const double rate = sustained_rate(plain.cluster.gpu);
+  const double rate = rate_of(plain);
   Calibration isolated, in_step;
   correct(isolated, kGemm, 1.25);
   correct(in_step, kGemm, 1.25, MeasuredIn::step);
@@ -76,7 +80,7 @@ TEST_CASE("a measured sustained rate takes the place of the architecture's") {
   const Problem plain = job(kJob);
   Calibration c;
   c.sustained.push_back({"h100-sxm5-80gb", 0.8, 20});
-  CHECK(time_of(kLarge, with(c)) / time_of(kLarge, plain) == doctest::Approx(sustained_rate(plain.cluster.gpu) / 0.8));
+  CHECK(time_of(kLarge, with(c)) / time_of(kLarge, plain) == doctest::Approx(rate_of(plain) / 0.8));
 }
 
 TEST_CASE("a framework's slower attention is not counted twice where its own was measured") {
@@ -89,7 +93,7 @@ TEST_CASE("a framework's slower attention is not counted twice where its own was
   old.flash_generation = 2;
   const auto time = [&](const Calibration& c) { return op_time({.work = Kernel(attention)}, {}, with(c), old); };
   // FlashAttention-2 on Hopper: 1.65 times the best kernels, and the sustained rate.
-  const double rate = sustained_rate(job(kJob).cluster.gpu);
+  const double rate = rate_of(job(kJob));
   CHECK(time(isolated) / time(in_step) == doctest::Approx(1.65 / rate));
 }
 

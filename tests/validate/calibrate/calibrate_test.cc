@@ -150,8 +150,9 @@ TEST_CASE("times from steps come first, and their ratio to isolated ones is the 
                             .calibration;
   REQUIRE(c.sustained.size() == 1);
   CHECK(c.sustained[0].rate == doctest::Approx(0.8).epsilon(0.02));
-  CHECK(sustained_rate(gpu, DType::bf16, false, &c) == c.sustained[0].rate);
-  CHECK(sustained_rate(gpu, DType::bf16, false, nullptr) == sustained_rate(gpu));
+  const EfficiencySpec& e = catalogue().efficiency(gpu);
+  CHECK(sustained_rate(gpu, e, DType::bf16, false, &c) == c.sustained[0].rate);
+  CHECK(sustained_rate(gpu, e, DType::bf16, false, nullptr) == sustained_rate(gpu, e, DType::bf16, false));
   const Kernel g = imagined(1, MeasuredIn::step, 1).kernels[0].kernels[0];
   const CalibratedKernelTime t = kernel_time(g, gpu, catalogue().efficiency(gpu), &c);
   CHECK(t.measured_in == MeasuredIn::step);
