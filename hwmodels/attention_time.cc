@@ -21,6 +21,9 @@ constexpr std::array kQueryBlocks = {QueryBlock{128, 1.0}, QueryBlock{64, 1.15}}
 constexpr double kExponentialsPerClock = 16;
 // Backward: five matrix products where forward has two (Dao 2023, section 3.1.2).
 constexpr double kBackwardWork = 2.5;
+// Backward at head dimensions above 128 in 16 bits: blocks shrink, since their operands and gradients must fit into an
+// SM. Measured against 128: 1.18 at 192 / 128 on GB200 and GB300 (medians of cudnn-frontend's benchmarks).
+constexpr double kWideHeadBackward = 1.18;
 
 double share_of_peak(const AttentionEfficiency& e, const Attention& a) {
   if (a.dtype == DType::fp8) return a.backward ? e.fp8_backward : e.fp8_forward;
@@ -33,7 +36,8 @@ KernelTime attention_time(const Attention& a, const GpuSpec& gpu, const Efficien
   const AttentionEfficiency& e = spec.attention;
   const double sms = static_cast<double>(gpu.sm_count);
   const double sm_rate = required_peak(gpu, a.dtype).base() / sms * share_of_peak(e, a);
-  const double work = a.backward ? kBackwardWork : 1.0;
+  const bool wide = a.backward && a.d_qk > 128 && a.dtype != DType::fp8;
+  const double work = (a.backward ? kBackwardWork : 1.0) * (wide ? kWideHeadBackward : 1.0);
   const double score = work * 2.0 * static_cast<double>(a.d_qk + a.d_v) / sm_rate +
                        e.softmax / (kExponentialsPerClock * gpu.boost_clock.base());
 
@@ -66,6 +70,13 @@ double library_slowdown(AttentionLibrary library, const GpuSpec& gpu, bool backw
   const bool blackwell = gpu.compute_capability >= 100 && gpu.compute_capability < 110;
   const double second = hopper ? 1.65 : !blackwell ? 1.0 : backward ? 3.3 : 3.0;
   return second * (library == AttentionLibrary::flash_1 ? 2 : library == AttentionLibrary::flash_triton ? 1.7 : 1);
+}
+
+double variant_slowdown(const AttentionVariant& variant, const Attention& a, const EfficiencySpec& e) {
+  double slowdown = variant.paged ? e.attention.paged : 1;
+  if (variant.block_scaled) slowdown *= a.backward ? 1.27 : 1.08;
+  if (variant.deterministic && a.backward && a.d_qk <= 128) slowdown *= 1.18;
+  return slowdown;
 }
 
 }  // namespace foretrain

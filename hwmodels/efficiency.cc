@@ -38,8 +38,8 @@ void read_gemm(const SpecNode& node, GemmEfficiency& e) {
 }
 
 void read_attention(const SpecNode& node, AttentionEfficiency& e) {
-  node.allow_only(
-      {"forward", "backward", "fp8_forward", "fp8_backward", "softmax", "block_start", "wave_overlap", "fixed"});
+  node.allow_only({"forward", "backward", "fp8_forward", "fp8_backward", "softmax", "block_start", "wave_overlap",
+                   "paged", "fixed"});
   read_share(node, "forward", e.forward);
   read_share(node, "backward", e.backward);
   read_share(node, "fp8_forward", e.fp8_forward);
@@ -47,6 +47,7 @@ void read_attention(const SpecNode& node, AttentionEfficiency& e) {
   read_share(node, "softmax", e.softmax, {0, 10});
   read_share(node, "block_start", e.block_start, kLength);
   read_share(node, "wave_overlap", e.wave_overlap, {0, 1});
+  read_share(node, "paged", e.paged, {1, 3});
   read_time(node, "fixed", e.fixed);
 }
 

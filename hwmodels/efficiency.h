@@ -35,6 +35,8 @@ struct AttentionEfficiency {
   double softmax = 0.8;      ///< share of the exponentials (16 a clock and SM) that matrix work does not hide
   double block_start = 128;  ///< keys' worth of time that a block of queries takes to start and finish
   double wave_overlap = 0.3;
+  double paged = 1;  ///< time of kernels that find keys and values through a page table (serving engines), against
+                     ///< those of a trainer
   Seconds fixed = 5 * microseconds;
 };
 

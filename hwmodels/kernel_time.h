@@ -42,4 +42,15 @@ enum class AttentionLibrary { best, cudnn, flash_2, flash_1, flash_triton };
 ///                        best
 double library_slowdown(AttentionLibrary library, const GpuSpec& gpu, bool backward);
 
+/// What a measured attention kernel does that a trainer's does not by default.
+struct AttentionVariant {
+  bool paged = false;          ///< keys and values found through a page table
+  bool block_scaled = false;   ///< fp8 with a scale for each block of values (mxfp8)
+  bool deterministic = false;  ///< backward without atomic sums
+};
+/// Time of such a kernel over the plain one's: `paged` of the GPU's efficiencies; block scales 1.08 forward and 1.27
+/// backward; a deterministic backward 1.18 at head dimensions up to 128, nothing above (the last two: medians of
+/// cudnn-frontend's benchmarks on GB200 and GB300, cuDNN 9.22).
+double variant_slowdown(const AttentionVariant& variant, const Attention& attention, const EfficiencySpec& e);
+
 }  // namespace foretrain

@@ -87,7 +87,8 @@ bool uses(const std::vector<FitRow>& rows, const std::function<bool(const Kernel
                      [&](const FitRow& r) { return r.train && wanted(r.row->kernels.back()); });
 }
 
-std::vector<Parameter> gemm_parameters(GemmEfficiency& e, const std::vector<FitRow>& rows) {
+std::vector<Parameter> gemm_parameters(EfficiencySpec& spec, const std::vector<FitRow>& rows, const GemmFit& plan) {
+  GemmEfficiency& e = spec.gemm;
   std::vector<Parameter> p = {{&e.headroom, Range::above_one, 0.8},
                               {&e.loop_start, Range::positive, 0.5},
                               {&e.tile_half, Range::positive, 0.5},
@@ -95,8 +96,12 @@ std::vector<Parameter> gemm_parameters(GemmEfficiency& e, const std::vector<FitR
                               {&e.memory, Range::share, 0.3}};
   for (std::size_t t = 0; t < e.sustained.size(); ++t) {
     const auto has = [t](const Kernel& k) { return static_cast<std::size_t>(std::get<Gemm>(k).dtype) == t; };
-    if (uses(rows, has)) p.push_back({&e.sustained[t], Range::share, 0.7});
+    if (uses(rows, has) && !plan.known[t]) p.push_back({&e.sustained[t], Range::share, 0.7});
   }
+  const bool converts =
+      std::any_of(rows.begin(), rows.end(), [](const FitRow& r) { return r.train && r.row->kernels.size() > 1; });
+  if (converts && plan.casts) p.push_back({&spec.memory.scalar, Range::share, 0.7});
+  if (converts && plan.cached_casts) p.push_back({&spec.memory.cached, Range::above_one, 1.5});
   if (uses(rows, [](const Kernel& k) { return std::get<Gemm>(k).layout == GemmLayout::nt; }))
     p.push_back({&e.transposed, Range::share, 0.6});
   return p;
@@ -105,6 +110,17 @@ std::vector<Parameter> gemm_parameters(GemmEfficiency& e, const std::vector<FitR
 std::vector<Parameter> attention_parameters(AttentionEfficiency& e, const std::vector<FitRow>& rows) {
   std::vector<Parameter> p = {
       {&e.softmax, Range::positive, 0.5}, {&e.block_start, Range::positive, 0.7}, {&e.wave_overlap, Range::share, 1.0}};
+  // What a page table costs shows where both kinds were measured.
+  const auto in_16_bits = [&](bool paged) {
+    return std::any_of(rows.begin(), rows.end(), [&](const FitRow& r) {
+      const auto& a = std::get<Attention>(r.row->kernels.back());
+      return r.train && !a.backward && a.dtype != DType::fp8 && r.row->variant.paged == paged;
+    });
+  };
+  if (in_16_bits(true) && in_16_bits(false)) {
+    e.paged = std::max(e.paged, 1.1);  // at 1 the logarithm of what is above it has no value to start from
+    p.push_back({&e.paged, Range::above_one, 1.0});
+  }
   const auto has = [&](bool fp8, bool backward) {
     return uses(rows, [&](const Kernel& k) {
       const auto& a = std::get<Attention>(k);
@@ -148,13 +164,13 @@ std::vector<FitRow> rows_of(const std::vector<KernelRow>& rows, const Catalogue&
 }
 
 EfficiencySpec fit(KernelFileKind kind, const std::vector<FitRow>& rows, const GpuSpec& gpu,
-                   const EfficiencySpec& start) {
+                   const EfficiencySpec& start, const GemmFit& gemm) {
   EfficiencySpec e = start;
   Seconds& fixed = kind == KernelFileKind::gemm        ? e.gemm.fixed
                    : kind == KernelFileKind::attention ? e.attention.fixed
                                                        : e.memory.fixed;
   double fixed_us = fixed / microseconds;
-  std::vector<Parameter> parameters = kind == KernelFileKind::gemm        ? gemm_parameters(e.gemm, rows)
+  std::vector<Parameter> parameters = kind == KernelFileKind::gemm        ? gemm_parameters(e, rows, gemm)
                                       : kind == KernelFileKind::attention ? attention_parameters(e.attention, rows)
                                                                           : memory_parameters(e.memory, rows);
   parameters.push_back({&fixed_us, Range::positive, 0.5});

@@ -1,6 +1,7 @@
 /// Fits the numbers of EfficiencySpec to measured kernels: robust, regularised, the same for the same rows.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <string>
 #include <vector>
@@ -27,6 +28,13 @@ struct LeftOut {
 std::vector<FitRow> rows_of(const std::vector<KernelRow>& rows, const Catalogue& catalogue, const GpuSpec& gpu,
                             const std::vector<LeftOut>& left_out);
 
+/// What a fit of GEMMs leaves alone, or moves beside their own numbers.
+struct GemmFit {
+  std::array<bool, kDTypeNames.size()> known{};  ///< formats whose `sustained` is known from elsewhere
+  bool casts = false;         ///< fit `scalar` of memory too, from rows that convert their operands first
+  bool cached_casts = false;  ///< and `cached`
+};
+
 /// `start` with the numbers of one kind of kernel moved to where
 ///
 ///     sum over training rows of weight rho(log(predicted / measured)) / 0.05  +  1/2 sum over numbers ((x - start) /
@@ -36,7 +44,7 @@ std::vector<FitRow> rows_of(const std::vector<KernelRow>& rows, const Catalogue&
 /// x is the logarithm (or logit) of a number and sigma its prior width, so few rows move a number little and none keep
 /// it. GEMMs under 10 GFLOP weigh a half, those in fp8 a half and in fp4 a quarter.
 EfficiencySpec fit(KernelFileKind kind, const std::vector<FitRow>& rows, const GpuSpec& gpu,
-                   const EfficiencySpec& start);
+                   const EfficiencySpec& start, const GemmFit& gemm = {});
 
 /// Errors of the rows on one side of the split, of those that `wanted` picks.
 ErrorSummary judge(const std::vector<FitRow>& rows, const GpuSpec& gpu, const EfficiencySpec& e, bool train,

@@ -2,11 +2,13 @@
 // validate/published/kernels.
 //
 //     foretrain_fit_kernels [-o efficiency.json]     prints the errors of both sides of the split
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -72,6 +74,22 @@ std::vector<LeftOut> left_out_of(const GpuSpec& gpu, KernelFileKind kind) {
 struct Rates {
   double fp32, tf32, half, fp8, fp4;  ///< shares of the data-sheet peak; 0 keeps what `from` has
 };
+/// Shares of the peak that bare kernels hold where the measured rows hold conversions too: those fit the conversions'
+/// rate instead.
+struct KnownCeiling {
+  std::string_view gpu;
+  DType dtype;
+  double share;
+};
+constexpr std::array kKnownCeilings = {
+    // MXFP8 3100 TFLOP/s at 16384^3 (flashinfer pull request 2464), MXFP4 5239 with cuBLASLt at 8192^3, which fills
+    // 0.97
+    // of the SMs (DeepGEMM pull request 348).
+    KnownCeiling{"b200-sxm-180gb", DType::fp8, 0.69}, KnownCeiling{"b200-sxm-180gb", DType::fp4, 0.6},
+    // The B200's, times the ratio of their best shapes in fp8, 3616 of 5000 to 3433 of 4500 TFLOP/s
+    // (ml-engineering@744d01e).
+    KnownCeiling{"gb200-186gb", DType::fp8, 0.654}, KnownCeiling{"gb200-186gb", DType::fp4, 0.569}};
+
 /// A GPU for which only a best-shape or sustained figure is known, or nothing: numbers of the same kind of SM, with
 /// that figure as its ceiling. A best shape stands above the mean of shapes by kBestShape.
 struct DerivedGpu {
@@ -153,30 +171,6 @@ constexpr std::array kDerived = {
                {0, 0, 0.601 * kBestShape, 0, 0},
                0,
                "best shape 784.9 TFLOP/s (ml-engineering@744d01e)"},
-    // The 8- and 4-bit rows of Blackwell hold the casts of serving engines, which run well below the memory's speed
-    // (vllm pull request 20646: 60 us for 172 MB); without them its GEMMs are faster than the fit finds.
-    DerivedGpu{"b200-sxm-180gb",
-               "b200-sxm-180gb",
-               {0, 0, 0, 0.69, 0.6},
-               0,
-               "8 and 4 bits without casts: MXFP8 3100 TFLOP/s at 16384^3 (flashinfer pull request 2464), MXFP4 5239 "
-               "with cuBLASLt at 8192^3, which fills 0.97 of the SMs (DeepGEMM pull request 348)"},
-    DerivedGpu{"gb200-186gb",
-               "gb200-186gb",
-               {0, 0, 0, 0.654, 0.569},
-               0,
-               "8 and 4 bits without casts: the B200's, times the ratio of their best shapes in fp8, 3616 of 5000 to "
-               "3433 of 4500 TFLOP/s (ml-engineering@744d01e)"},
-    DerivedGpu{"gb300-288gb",
-               "gb300-288gb",
-               {0, 0, 0, 0, 0.4089 * 0.6 / 0.5384},
-               0,
-               "4 bits without casts: fit times what that makes on the B200"},
-    DerivedGpu{"b300-sxm-288gb",
-               "b300-sxm-288gb",
-               {0, 0, 0, 0, 0.4208 * 0.6 / 0.5384},
-               0,
-               "4 bits without casts: fit times what that makes on the B200"},
     DerivedGpu{"mi250x-128gb", "mi210-64gb", {0, 0, 0, 0, 0}, 0, "two of the same dies; one process sees one of them"},
 };
 
@@ -224,13 +218,14 @@ std::string to_json(const EfficiencySpec& e) {
       "\"memory\": {:.4g}, \"transposed\": {:.4g}, \"fixed\": {}}},\n"
       "      \"attention\": {{\"forward\": {:.4g}, \"backward\": {:.4g}, \"fp8_forward\": {:.4g}, \"fp8_backward\": "
       "{:.4g},\n"
-      "        \"softmax\": {:.4g}, \"block_start\": {:.4g}, \"wave_overlap\": {:.4g}, \"fixed\": {}}},\n"
+      "        \"softmax\": {:.4g}, \"block_start\": {:.4g}, \"wave_overlap\": {:.4g}, \"paged\": {:.4g}, \"fixed\": "
+      "{}}},\n"
       "      \"memory\": {{\"bandwidth\": {:.4g}, \"scalar\": {:.4g}, \"cached\": {:.4g}, \"fixed\": {}}}\n    }}",
       e.gpu, e.source, e.under_power_limit ? "      \"under_power_limit\": true,\n" : "", sustained, e.gemm.headroom,
       e.gemm.loop_start, e.gemm.tile_half, e.gemm.wave_overlap, e.gemm.memory, e.gemm.transposed, us(e.gemm.fixed),
       e.attention.forward, e.attention.backward, e.attention.fp8_forward, e.attention.fp8_backward, e.attention.softmax,
-      e.attention.block_start, e.attention.wave_overlap, us(e.attention.fixed), e.memory.bandwidth, e.memory.scalar,
-      e.memory.cached, us(e.memory.fixed));
+      e.attention.block_start, e.attention.wave_overlap, e.attention.paged, us(e.attention.fixed), e.memory.bandwidth,
+      e.memory.scalar, e.memory.cached, us(e.memory.fixed));
 }
 
 EfficiencySpec* find(std::vector<EfficiencySpec>& specs, const std::string& gpu) {
@@ -261,7 +256,16 @@ EfficiencySpec fit_one(const MeasuredGpu& plan, const Sample& sample, const Cata
                             gemm = mine(sample.gemm, KernelFileKind::gemm),
                             attention = mine(sample.attention, KernelFileKind::attention);
   if (!memory.empty()) e = fit(KernelFileKind::memory_bound, memory, gpu, e);
-  if (!gemm.empty()) e = fit(KernelFileKind::gemm, gemm, gpu, e);
+  GemmFit how = {
+      .casts = std::none_of(memory.begin(), memory.end(),
+                            [](const FitRow& r) { return !std::get<MemoryKernel>(r.row->kernels.back()).vectorised; }),
+      .cached_casts = memory.empty()};
+  for (const KnownCeiling& known : kKnownCeilings) {
+    if (known.gpu != gpu.name) continue;
+    how.known[static_cast<std::size_t>(known.dtype)] = true;
+    e.gemm.sustained[static_cast<std::size_t>(known.dtype)] = known.share;
+  }
+  if (!gemm.empty()) e = fit(KernelFileKind::gemm, gemm, gpu, e, how);
   if (!attention.empty()) e = fit(KernelFileKind::attention, attention, gpu, e);
   e.source = fmt::format("fit to GEMM: {}; attention: {}; memory: {}; from {}", sources_of(gemm), sources_of(attention),
                          sources_of(memory), base == nullptr ? "general start values" : "the fit of " + base->gpu);
@@ -296,9 +300,10 @@ EfficiencySpec derive(const DerivedGpu& plan, std::vector<EfficiencySpec>& done)
   for (std::size_t t = 0; t < rates.size(); ++t) {
     if (rates[t] <= 0) continue;
     if (static_cast<DType>(t) == DType::bf16 && e.gpu != plan.from) {
-      // What bounds whole GEMMs bounds attention alike.
-      e.attention.forward *= rates[t] / e.gemm.sustained[t];
-      e.attention.backward *= rates[t] / e.gemm.sustained[t];
+      // What bounds whole GEMMs bounds attention alike, and nothing is above the peak.
+      const double ratio = std::min(rates[t] / e.gemm.sustained[t], 1 / e.attention.forward);
+      e.attention.forward *= ratio;
+      e.attention.backward *= ratio;
     }
     e.gemm.sustained[t] = rates[t];
   }

@@ -195,7 +195,10 @@ void attention_kernels(const Fields& f, KernelRow& row) {
   const auto dtype = format_of(f.text("dtype"));
   if (!dtype) return;
   a.dtype = *dtype;
-  if (mentions(row.note, "paged KV")) {
+  row.variant = {.paged = mentions(row.note, "paged KV"),
+                 .block_scaled = f.text("dtype") == "mxfp8",
+                 .deterministic = mentions(row.note, "deterministic bwd")};
+  if (row.variant.paged) {
     // A serving engine's prefill: new keys and values are copied into the cache first.
     const double width = bytes_per_element(a.dtype);
     row.kernels.emplace_back(move(MemoryOp::copy, a.batch * a.seq_kv, a.heads_kv * a.d_qk, width, width));
@@ -330,7 +333,8 @@ std::optional<Seconds> predict(const KernelRow& row, const GpuSpec& gpu, const E
     const double long_run = hot && burst ? long_run_rate(gpu, e, row.kernels.back(), e.under_power_limit) : 1;
     const auto* attention = std::get_if<Attention>(&row.kernels.back());
     const double library = attention != nullptr && last.use == CalibrationUse::none
-                               ? library_slowdown(library_of(row.library), gpu, attention->backward)
+                               ? library_slowdown(library_of(row.library), gpu, attention->backward) *
+                                     variant_slowdown(row.variant, *attention, e)
                                : 1;
     total += last.time * library / long_run;
   } catch (const SpecError& error) {

@@ -9,6 +9,7 @@
 #include "hwmodels/calibration.h"
 #include "hwmodels/catalogue.h"
 #include "hwmodels/kernel.h"
+#include "hwmodels/kernel_time.h"
 #include "validate/comparison.h"
 
 namespace foretrain {
@@ -27,6 +28,7 @@ struct KernelRow {
   std::string source;     ///< column `source`, or ""
   std::string library;    ///< column `library`, or "": of attention it says whose kernels ran
   std::string note;       ///< column `note`, or ""
+  AttentionVariant variant;
   Seconds measured;
   int runs_before_end = 1;   ///< runs back to back, warm-up and all, that the measurement ends with
   Seconds full_clock_until;  ///< how long those run before the power limit lowers the clocks

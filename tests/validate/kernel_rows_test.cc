@@ -5,6 +5,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "base/data_dir.h"
 #include "base/spec_error.h"
@@ -118,30 +119,86 @@ TEST_CASE("rows that cannot be predicted are refused with a reason, never droppe
   CHECK(a100.refused[0].why.find("fp8") != std::string::npos);
 }
 
-TEST_CASE("16-bit GEMMs of at least 10 GFLOP: median error at most 8 %, nine in ten within 20 %, on each GPU") {
-  for (const char* gpu : {"a100-sxm4-80gb", "a100-pcie-80gb", "h100-sxm5-80gb", "h200-sxm5-141gb", "b200-sxm-180gb"}) {
+TEST_CASE("what heats the GPU for long is predicted at the clocks that power leaves") {
+  const Catalogue catalogue = Catalogue::load();
+  const std::string header = "source,gpu,dtype,b,m,n,k,time_us\n";
+  const auto time = [&](const std::string& row) {
+    return compare_kernels(read(header + row + "\n"), catalogue).rows.at(0).predicted;
+  };
+  // A hundred runs of about 700 us are 70 ms, a dozen 8 ms: a B200 falls to 1166 TFLOP/s of its share of 2250.
+  const GpuSpec& b200 = catalogue.gpu("b200", "test");
+  const double share = catalogue.efficiency(b200).gemm.sustained[static_cast<std::size_t>(DType::bf16)];
+  const std::string cube = ",B200-SXM,bf16,1,8192,8192,8192,700";
+  CHECK(time("simumax" + cube) / time("aic" + cube) == doctest::Approx(share * 2250 / 1166));
+  // A hundred runs of 20 us are not long, and what memory bounds does not slow down.
+  const std::string small = ",B200-SXM,bf16,1,2048,2048,2048,20", thin = ",B200-SXM,bf16,1,16,65536,65536,1200";
+  CHECK(time("simumax" + small) == time("aic" + small));
+  CHECK(time("simumax" + thin) == time("aic" + thin));
+}
+
+TEST_CASE("whose attention ran, and how, is part of a prediction") {
+  const Catalogue catalogue = Catalogue::load();
+  const std::string header = "gpu,dtype,pass,causal,b,seq_q,seq_kv,heads_q,heads_kv,d_qk,d_v,time_us,library,note\n";
+  const auto time = [&](const std::string& gpu, const std::string& dtype, const std::string& pass,
+                        const std::string& rest) {
+    const std::string row = fmt::format("{},{},{},1,1,8192,8192,128,8,128,128,1000,{}\n", gpu, dtype, pass, rest);
+    return compare_kernels(read(header + row), catalogue).rows.at(0).predicted;
+  };
+  // cudnn-frontend's B200 rows at 8192 keys: 5499 us forward and 17288 backward by FlashAttention 2; by cuDNN 1877
+  // forward.
+  CHECK(time("B200-SXM", "bf16", "fwd", "flash_attention,") / time("B200-SXM", "bf16", "fwd", "pyt_cudnn,") ==
+        doctest::Approx(5499.0 / 1877).epsilon(0.05));
+  CHECK(time("A100-PCIe-80GB", "bf16", "fwd", "cudnn 92700,") /
+            time("A100-PCIe-80GB", "bf16", "fwd", "flash_attention 2,") ==
+        doctest::Approx(1.16));
+  CHECK(time("GB200", "bf16", "bwd", "cudnn,deterministic bwd") / time("GB200", "bf16", "bwd", "cudnn,") ==
+        doctest::Approx(1.18));
+  CHECK(time("GB200", "mxfp8", "bwd", "cudnn,") / time("GB200", "fp8", "bwd", "cudnn,") == doctest::Approx(1.27));
+  CHECK(time("RTX-PRO-6000-Server", "bf16", "fwd", ",paged KV") >
+        1.2 * time("RTX-PRO-6000-Server", "bf16", "fwd", ","));
+}
+
+TEST_CASE("16-bit GEMMs of at least 10 GFLOP: median error at most 6.5 %, nine in ten within 15 %, on each GPU") {
+  for (const char* gpu : {"a100-sxm4-80gb", "a100-pcie-80gb", "h100-sxm5-80gb", "h200-sxm5-141gb", "gb200-186gb",
+                          "b300-sxm-288gb", "gb300-288gb", "l40s-48gb", "rtx-pro-6000-96gb", "mi355x-288gb"}) {
     CAPTURE(gpu);
-    // SimuMax's B200 host is limited in power or software; the note on it in docs/models/kernel.md.
-    const bool b200 = std::string(gpu) == "b200-sxm-180gb";
-    const ErrorSummary s = published(
-        "gemm_core.csv", gpu, [&](const KernelRow& r) { return large_16_bit(r) && !(b200 && r.source == "simumax"); });
+    const ErrorSummary s = published("gemm_core.csv", gpu, large_16_bit);
     CHECK(s.count > 100);
-    CHECK(s.median_ape <= 0.08);
-    CHECK(s.p90_ape <= 0.20);
+    CHECK(s.median_ape <= 0.065);
+    CHECK(s.p90_ape <= 0.15);
+  }
+  // Two hosts, of which one measures at clocks that depend on what ran before.
+  const ErrorSummary b200 = published("gemm_core.csv", "b200-sxm-180gb", large_16_bit);
+  CHECK(b200.median_ape <= 0.065);
+  CHECK(b200.p90_ape <= 0.25);
+}
+
+TEST_CASE("8-bit GEMMs: median error at most 6 % where a tensor has one scale") {
+  for (const char* gpu : {"h100-sxm5-80gb", "h200-sxm5-141gb", "b200-sxm-180gb", "gb200-186gb", "b300-sxm-288gb",
+                          "gb300-288gb", "l40s-48gb", "rtx-pro-6000-96gb"}) {
+    CAPTURE(gpu);
+    const ErrorSummary s =
+        published("gemm_core.csv", gpu, [](const KernelRow& r) { return r.operation == "gemm fp8"; });
+    CHECK(s.count > 100);
+    CHECK(s.median_ape <= 0.06);
   }
 }
 
-TEST_CASE("attention: median error at most 12 %, nine in ten within 30 %, on each GPU") {
-  for (const char* gpu : {"a100-sxm4-80gb", "h100-sxm5-80gb", "h200-sxm5-141gb", "b200-sxm-180gb", "gb200-186gb"}) {
+TEST_CASE("attention: median error at most 8 %, nine in ten within 25 %, on each GPU, forward and backward") {
+  for (const char* gpu : {"a100-sxm4-80gb", "h100-sxm5-80gb", "h200-sxm5-141gb", "b200-sxm-180gb", "gb200-186gb",
+                          "b300-sxm-288gb", "gb300-288gb", "l40s-48gb", "rtx-pro-6000-96gb"}) {
     CAPTURE(gpu);
-    // FlashAttention 2 on Blackwell runs at a third of the kernels that trainers use there.
-    const bool b200 = std::string(gpu) == "b200-sxm-180gb";
-    const ErrorSummary s = published("attention_core.csv", gpu, [&](const KernelRow& r) {
-      return !(b200 && r.source == "cudnn_frontend" && r.library.find("flash_attention") != std::string::npos);
-    });
+    const ErrorSummary s = published("attention_core.csv", gpu, [](const KernelRow&) { return true; });
     CHECK(s.count > 100);
-    CHECK(s.median_ape <= 0.12);
-    CHECK(s.p90_ape <= 0.30);
+    CHECK(s.median_ape <= 0.08);
+    CHECK(s.p90_ape <= 0.25);
+  }
+  for (const char* gpu : {"gb200-186gb", "gb300-288gb"}) {
+    CAPTURE(gpu);
+    const ErrorSummary s = published("attention_core.csv", gpu,
+                                     [](const KernelRow& r) { return std::get<Attention>(r.kernels.back()).backward; });
+    CHECK(s.count > 100);
+    CHECK(s.median_ape <= 0.08);
   }
 }
 
