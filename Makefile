@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help packages build test plan accuracy bench format clean
+.PHONY: help packages build test plan install accuracy bench format clean
 
 export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 cores := $(shell nproc 2>/dev/null || echo 2)
@@ -33,6 +33,12 @@ test: packages  ## Build everything and run all tests
 	@$(configure) && $(compile)
 	@echo "test: running"
 	@ctest --preset release --parallel $(cores)
+
+prefix := /usr/local
+install: packages  ## Program, library and data into /usr/local, or: make install prefix=/elsewhere
+	@$(configure) && $(compile)
+	@cmake --install build/release --prefix $(prefix) > /dev/null
+	@echo "install: $(prefix)/bin/foretrain"
 
 accuracy: build  ## Predicted against measured; rewrites docs/ACCURACY.md
 	@echo "accuracy: $(foretrain) compare --accuracy docs"

@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cstdio>
-#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -16,8 +15,6 @@
 namespace foretrain::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 SpecNode with_overrides(SpecNode job, const std::vector<std::string>& overrides) {
   for (const std::string& text : overrides) {
     const std::size_t equals = text.find('=');
@@ -26,17 +23,6 @@ SpecNode with_overrides(SpecNode job, const std::vector<std::string>& overrides)
     job = with_override(job, std::string_view(text).substr(0, equals), std::string_view(text).substr(equals + 1));
   }
   return job;
-}
-
-/// The file that `value` names, where it does and there is one; a folder stands for its config.json.
-fs::path file_named_by(const SpecNode& value) {
-  if (!value.is_string()) return {};
-  const std::string text = value.as_string();
-  if (text.find('/') == std::string::npos && !text.ends_with(".json")) return {};
-  fs::path path = fs::path(value.file()).parent_path() / text;
-  std::error_code error;
-  if (fs::is_directory(path, error)) path /= "config.json";
-  return fs::is_regular_file(path, error) ? path : fs::path();
 }
 
 }  // namespace
@@ -78,23 +64,6 @@ std::optional<std::int64_t> parse_rank(const std::string& text, const Plan& plan
   if (error != std::errc{} || end != text.data() + text.size() || rank < 0 || rank >= gpus_used(plan))
     throw SpecError("--rank", fmt::format("expected all, or 0 to {}; got {}", gpus_used(plan) - 1, in_quotes(text)));
   return rank;
-}
-
-std::string self_contained(const SpecNode& job, const std::string& model_name) {
-  SpecNode whole = job;
-  for (const char* key : {"model", "cluster"}) {
-    if (!whole.has(key)) continue;
-    const fs::path path = file_named_by(whole.required(key));
-    if (path.empty()) continue;
-    const SpecNode content = SpecNode::read_file(path.string());
-    // A model made from another file refers to it by a path that holds only where it stands.
-    if (content.has("base")) continue;
-    whole = with_override(whole, key, content.dump());
-    const std::string name_key = content.has("model_type") ? "_name_or_path" : "name";
-    if (std::string_view(key) == "model" && !content.has(name_key))
-      whole = with_override(whole, "model." + name_key, in_quotes(model_name));
-  }
-  return whole.dump();
 }
 
 }  // namespace foretrain::cli

@@ -10,6 +10,7 @@
 #include "cli/subcommands.h"
 #include "hwmodels/calibration.h"
 #include "planner/problem.h"
+#include "planner/self_contained.h"
 
 namespace foretrain::cli {
 
@@ -25,9 +26,5 @@ Problem load_with_plan(const SpecNode& job, const JobOptions& options = {});
 
 /// The rank of `plan` that `text` (of --rank) names; nothing for "all". SpecError for anything else.
 std::optional<std::int64_t> parse_rank(const std::string& text, const Plan& plan);
-
-/// `job` as JSON text in which files that it names (model, cluster) are replaced by what they hold, so that a plan file
-/// can be read anywhere. A model that its file does not name is called `model_name`.
-std::string self_contained(const SpecNode& job, const std::string& model_name);
 
 }  // namespace foretrain::cli

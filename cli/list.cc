@@ -8,13 +8,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/data_dir.h"
 #include "base/json_text.h"
 #include "base/spec_node.h"
 #include "base/text.h"
 #include "cli/choices.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
+#include "hwmodels/catalogue_file.h"
 #include "hwmodels/collective_time.h"
 #include "hwmodels/kernel.h"
 #include "planner/model_catalogue.h"
@@ -33,14 +33,13 @@ struct FileList {
 };
 constexpr std::array kFileLists = {
     FileList{"gpus",
-             "hwmodels/catalogue/gpus.json",
+             "gpus.json",
              {"architecture", "memory", "memory_bandwidth", "peak/bf16", "peak/fp8", "scale_up_bandwidth"}},
-    FileList{"nodes",
-             "hwmodels/catalogue/nodes.json",
-             {"gpu", "gpus_per_node", "intra_node", "nics_per_node", "nic_bandwidth", "network"}},
-    FileList{"links", "hwmodels/catalogue/links.json", {"what", "bandwidth"}},
-    FileList{"networks", "hwmodels/catalogue/networks.json", {"latency", "efficiency", "nodes_per_leaf"}},
-    FileList{"clusters", "hwmodels/catalogue/clusters.json", {"cluster", "size"}},
+    FileList{
+        "nodes", "nodes.json", {"gpu", "gpus_per_node", "intra_node", "nics_per_node", "nic_bandwidth", "network"}},
+    FileList{"links", "links.json", {"what", "bandwidth"}},
+    FileList{"networks", "networks.json", {"latency", "efficiency", "nodes_per_leaf"}},
+    FileList{"clusters", "clusters.json", {"cluster", "size"}},
 };
 
 /// A list that is a table in the program: one line an entry.
@@ -111,7 +110,7 @@ void collect_sources(const Json& node, std::vector<std::string>& ids) {
 }
 
 Json read_catalogue(const FileList& list) {
-  return parse_json(SpecNode::read_file(data_file(list.file)).dump(), std::string(list.file));
+  return parse_json(catalogue_file(list.file).dump(), std::string(list.file));
 }
 
 std::string legend(const Json& document, const std::vector<std::string>& ids) {

@@ -4,14 +4,19 @@
 
 #include "base/check.h"
 #include "base/data_dir.h"
+#include "hwmodels/catalogue_file.h"
 #include "hwmodels/catalogue_reader.h"
 
 namespace foretrain {
-namespace {
 
-SpecNode read(std::string_view file) {
-  return SpecNode::read_file(data_file("hwmodels/catalogue/" + std::string(file)));
+std::span<const BuiltInFile> built_in_catalogue();  // written by the build
+
+SpecNode catalogue_file(std::string_view name) {
+  const DataText file = data_text("hwmodels/catalogue/" + std::string(name), built_in_catalogue());
+  return SpecNode::parse(file.content, file.name);
 }
+
+namespace {
 
 std::vector<std::string> other_names(const NameIndex& names, const std::string& id) {
   const auto own = std::find_if(names.begin(), names.end(), [&](const auto& entry) { return entry.first == id; });
@@ -26,21 +31,21 @@ std::vector<std::string> other_names(const NameIndex& names, const std::string& 
 
 Catalogue Catalogue::load() {
   Catalogue catalogue;
-  GpuTable gpus = read_gpus(read("gpus.json"));
-  catalogue.networks_ = read_networks(read("networks.json"));
-  catalogue.links_ = read_links(read("links.json"));
-  const SpecNode node_file = read("nodes.json");
+  GpuTable gpus = read_gpus(catalogue_file("gpus.json"));
+  catalogue.networks_ = read_networks(catalogue_file("networks.json"));
+  catalogue.links_ = read_links(catalogue_file("links.json"));
+  const SpecNode node_file = catalogue_file("nodes.json");
   NodeTable nodes = read_nodes(node_file, gpus, catalogue.networks_);
   for (const GpuSpec& gpu : gpus.gpus) find_name(nodes.names, gpu.usual_node, "node", "usual_node of " + gpu.name);
-  const std::vector<EfficiencySpec> measured = read_efficiencies(read("efficiency.json"));
+  const std::vector<EfficiencySpec> measured = read_efficiencies(catalogue_file("efficiency.json"));
   for (const GpuSpec& gpu : gpus.gpus) catalogue.efficiencies_.push_back(efficiency_of(gpu, measured, gpus.gpus));
-  catalogue.residuals_ = std::make_shared<const ResidualSpec>(read_residuals(read("residuals.json")));
+  catalogue.residuals_ = std::make_shared<const ResidualSpec>(read_residuals(catalogue_file("residuals.json")));
   catalogue.gpus_ = std::move(gpus.gpus);
   catalogue.gpu_names_ = std::move(gpus.names);
   catalogue.nodes_ = std::move(nodes.nodes);
   catalogue.node_names_ = std::move(nodes.names);
 
-  const CatalogueFile file(read("clusters.json"), "foretrain.clusters/1", "clusters");
+  const CatalogueFile file(catalogue_file("clusters.json"), "foretrain.clusters/1", "clusters");
   for (const auto& [name, row] : file.rows()) {
     row.allow_only({"cluster", "size"});
     ClusterSpec cluster = catalogue.cluster(row.required("cluster"));

@@ -5,8 +5,11 @@
 
 namespace foretrain {
 
+std::span<const BuiltInFile> built_in_models();  // written by the build
+
 std::vector<NamedModel> model_catalogue() {
-  const SpecNode file = SpecNode::read_file(data_file("planner/catalogue/models.json"));
+  const DataText text = data_text("planner/catalogue/models.json", built_in_models());
+  const SpecNode file = SpecNode::parse(text.content, text.name);
   file.allow_only({"schema", "models"});
   std::vector<NamedModel> models;
   for (const SpecNode& node : file.required("models").items()) {

@@ -56,6 +56,23 @@ TEST_CASE("FORETRAIN_DATA names the only folder to look in") {
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("A built-in file is used where neither FORETRAIN_DATA nor a source tree has it") {
+  constexpr BuiltInFile built_in[] = {{"base/nowhere_else.json", "{\"a\": 1}"}, {"README.md", "built in"}};
+  {
+    const DataVariable unset(nullptr);
+    CHECK(data_text("base/nowhere_else.json", built_in).content == "{\"a\": 1}");
+    CHECK(data_text("base/nowhere_else.json", built_in).name == "base/nowhere_else.json");
+    CHECK(data_text("README.md", built_in).content.starts_with("# Foretrain"));  // the source tree goes first
+  }
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "foretrain_built_in_test";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "README.md") << "chosen";
+  const DataVariable chosen(folder.c_str());
+  CHECK(data_text("README.md", built_in).content == "chosen");
+  CHECK_THROWS_AS(static_cast<void>(data_text("base/nowhere_else.json", built_in)), MachineError);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_CASE("A data file that is nowhere is a machine error that names the file and the way out") {
   const DataVariable unset(nullptr);
   std::string message;
