@@ -17,6 +17,7 @@
 #include "cli/subcommands.h"
 #include "cli/trace.h"
 #include "hwmodels/catalogue.h"
+#include "planner/fault_report.h"
 #include "planner/plan_file.h"
 #include "planner/search.h"
 
@@ -73,7 +74,9 @@ int plan(const PlanOptions& options) {
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   const StopOnInterrupt interrupt;
   if (options.quiet && options.verbose) throw SpecError("plan", "--quiet and --verbose contradict each other");
-  const SearchResult result = search_with_progress(problem, options);
+  SearchResult result = search_with_progress(problem, options);
+  if (!result.plans.empty() && !problem.cluster.faults.empty())
+    result.plans.front().faults = fault_report(problem, result.plans.front().plan);
   std::optional<CalibrationCoverage> coverage;
   if (problem.calibration != nullptr)
     coverage = result.plans.empty() ? calibration_coverage(*problem.calibration)

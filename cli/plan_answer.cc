@@ -119,6 +119,17 @@ const PlanReport* runner_up(const SearchResult& result) {
   return &result.plans[1];
 }
 
+namespace {
+/// `text`, each line of which ends with a line feed, line by line.
+void add_lines(Page& page, std::string_view text) {
+  for (std::size_t from = 0; from < text.size();) {
+    const std::size_t end = text.find('\n', from);
+    page.line(text.substr(from, end - from));
+    from = end + 1;
+  }
+}
+}  // namespace
+
 std::string plan_answer(const Problem& problem, const SearchResult& result, Detail detail, PageStyle style) {
   Page page(style);
   const PlanReport& best = result.plans.front();
@@ -130,6 +141,7 @@ std::string plan_answer(const Problem& problem, const SearchResult& result, Deta
   add_winner(page, result);
   if (const std::string idle = idle_gpus(problem, best); !idle.empty())
     page.line(idle.substr(0, idle.size() - 1), Ink::warn);
+  add_lines(page, fault_text(best));
   page.blank().table(ranking_rows(result), 2, 0);
   if (std::any_of(result.plans.begin(), result.plans.end(), [](const PlanReport& r) { return r.near_best; }))
     page.line("~ within the noise: a run may well show it level with plan 1, or ahead", Ink::faint);
@@ -144,12 +156,7 @@ std::string plan_answer(const Problem& problem, const SearchResult& result, Deta
   }
   page.blank().line("Memory of plan 1, GiB:").table(memory_rows(best), 2);
   page.blank();
-  const std::string last = counts(result);
-  for (std::size_t from = 0; from < last.size();) {
-    const std::size_t end = last.find('\n', from);
-    page.line(std::string_view(last).substr(from, end - from));
-    from = end + 1;
-  }
+  add_lines(page, counts(result));
   return page.text();
 }
 

@@ -109,6 +109,38 @@ std::string counts(const SearchResult& result) {
   return text;
 }
 
+namespace {
+
+std::string signed_step_text(Seconds t) { return (t.base() < 0 ? "-" : "+") + step_text(t.base() < 0 ? -t : t); }
+
+/// "data-parallel groups 2, 10, 18 and 5 more".
+std::string numbered(const SlowGroups& slow) {
+  constexpr std::size_t kShown = 8;
+  std::string text = slow.kind + (slow.groups.size() > 1 ? "s" : "");
+  const std::size_t shown = slow.groups.size() > kShown + 1 ? kShown : slow.groups.size();
+  for (std::size_t i = 0; i < shown; ++i) text += fmt::format("{} {}", i > 0 ? "," : "", slow.groups[i]);
+  if (slow.groups.size() > shown) text += fmt::format(" and {} more", slow.groups.size() - shown);
+  return text + fmt::format(" (at {:.3g} %)", 100 * slow.share);
+}
+
+}  // namespace
+
+std::string fault_text(const PlanReport& report) {
+  if (!report.faults) return "";
+  const FaultReport& faults = *report.faults;
+  const Seconds cost = report.step - faults.healthy_step;
+  std::string text = fmt::format("The faults cost {}, {:.1f} %: in full health a step takes {}.\n", step_text(cost),
+                                 100 * (cost / faults.healthy_step), step_text(faults.healthy_step));
+  for (const FaultCost& fault : faults.faults) {
+    text += fmt::format("  {} {}: {}", fault.name,
+                        fault.share > 0 ? fmt::format("at {:.3g} %", 100 * fault.share) : std::string("dead"),
+                        signed_step_text(fault.cost));
+    for (std::size_t i = 0; i < fault.slows.size(); ++i) text += (i > 0 ? "; " : ", slows ") + numbered(fault.slows[i]);
+    text += fault.slows.empty() ? "; nothing of this plan meets it\n" : "\n";
+  }
+  return text;
+}
+
 std::string idle_gpus(const Problem& problem, const PlanReport& report) {
   const std::int64_t used = gpus_used(report.plan), there = problem.cluster.gpus;
   if (used >= there) return "";

@@ -24,6 +24,9 @@ std::string time_table(const PlanReport& report);
 TextTable memory_rows(const PlanReport& report);
 std::string memory_table(const PlanReport& report);
 
+/// What the cluster's faults cost, and what each slows; "" where nobody asked.
+std::string fault_text(const PlanReport& report);
+
 /// "It uses 896 of 1000 GPUs; 104 stay idle." and a line end, or "" where all are used.
 std::string idle_gpus(const Problem& problem, const PlanReport& report);
 

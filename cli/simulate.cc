@@ -32,8 +32,9 @@ void write_graph_file(const SimulateOptions& options, const Problem& problem, Se
 int simulate(const SimulateOptions& options) {
   const SpecNode job = read_job(options.job, options.plan);
   const Problem problem = load_with_plan(job, options.job);
-  const PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true});
+  PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true});
   const bool simulated = report.step.base() > 0;
+  if (simulated && !problem.cluster.faults.empty()) report.faults = fault_report(problem, *problem.plan);
   std::optional<CalibrationCoverage> coverage;
   if (problem.calibration != nullptr)
     coverage = simulated ? calibration_coverage(problem, *problem.plan) : calibration_coverage(*problem.calibration);
@@ -54,9 +55,9 @@ int simulate(const SimulateOptions& options) {
     std::string text = describe(problem) + "\n" + to_text(report.plan) + "\n" + idle_gpus(problem, report);
     if (report.rejection) text += refusal_text(report);
     if (simulated) {
-      text += fmt::format("A step takes {}: {:.0f} tokens/s/GPU, {:.1f} model TFLOP/s/GPU, MFU {:.1f} %.\n\n{}\n",
+      text += fmt::format("A step takes {}: {:.0f} tokens/s/GPU, {:.1f} model TFLOP/s/GPU, MFU {:.1f} %.\n{}\n{}\n",
                           step_and_interval(report), report.tokens_per_second_per_gpu, report.model_tflops_per_gpu,
-                          100 * report.mfu, time_table(report));
+                          100 * report.mfu, fault_text(report), time_table(report));
     }
     if (!report.stages.empty()) text += "Memory, GiB:\n" + memory_table(report);
     if (coverage) text += "\n" + to_text(*coverage);

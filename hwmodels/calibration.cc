@@ -159,6 +159,8 @@ CalibratedCollectiveTime collective_time(CollectiveOp op, Bytes size, const Grou
   const double ratio = std::exp(found.value.log_ratio);
   t.time.time *= ratio;
   t.time.latency *= ratio;
+  t.time.network_time *= ratio;
+  t.time.scale_up_time *= ratio;
   t.use = found.value.outside ? CalibrationUse::outside : CalibrationUse::inside;
   return t;
 }

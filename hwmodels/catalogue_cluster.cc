@@ -172,7 +172,8 @@ ClusterSpec Catalogue::named_cluster(const SpecNode& spec, int depth) const {
 }
 
 ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
-  spec.allow_only({"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "network", "nccl"});
+  spec.allow_only(
+      {"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "network", "nccl", "faults"});
   if (const auto schema = spec.optional("schema"); schema && schema->as_string() != "foretrain.cluster/1")
     schema->fail_expected("\"foretrain.cluster/1\"");
   const auto node_name = spec.optional("node");
@@ -201,6 +202,7 @@ ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
   if (const auto network = spec.optional("network")) read_network(*network, networks_, cluster);
   if (const auto nccl = spec.optional("nccl")) cluster.nccl = read_nccl(*nccl);
   if (const auto name = spec.optional("name")) cluster.name = name->as_string();
+  if (const auto faults = spec.optional("faults")) cluster.faults = read_faults(*faults, cluster);
   return cluster;
 }
 

@@ -54,4 +54,8 @@ void add_names(NameIndex& names, const std::string& id, const SpecNode& aliases,
 /// Reads a network's name, "omni-path" and "omni_path" alike.
 NetworkKind read_network_kind(const SpecNode& spec);
 
+/// `cluster.faults` (docs/FORMAT.md) of a cluster that is otherwise read. SpecError names what exists where a part does
+/// not, and a node that its dead NICs cut off.
+std::vector<Fault> read_faults(const SpecNode& faults, const ClusterSpec& cluster);
+
 }  // namespace foretrain

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/units.h"
+#include "hwmodels/fault.h"
 #include "hwmodels/gpu.h"
 #include "hwmodels/nccl.h"
 
@@ -68,6 +71,7 @@ struct ClusterSpec {
   std::int64_t nvlink_domain = 8;  ///< GPUs that reach each other over NVLink: gpus_per_node, or 72 on NVL72
   NcclSettings nccl;               ///< the NCCL (or RCCL) that runs on it
   std::string source;              ///< ids of the catalogue's sources, "" for what a job describes
+  std::vector<Fault> faults;       ///< what is slow or broken; empty: all is healthy
 };
 
 /// The characteristics of one kind of network, from the catalogue.
@@ -86,6 +90,22 @@ struct LinkSpec {
 
 /// Nodes needed for all GPUs.
 constexpr std::int64_t node_count(const ClusterSpec& c) { return ceil_div(c.gpus, c.node.gpus_per_node); }
+/// Nodes are cabled to leaves in groups of `nodes_per_leaf`.
+constexpr std::int64_t leaf_groups(const ClusterSpec& c) { return ceil_div(node_count(c), c.network.nodes_per_leaf); }
+/// Leaves: one for each NIC of a node in a group that is rail-optimised, else one for the group; none on one node.
+constexpr std::int64_t leaf_count(const ClusterSpec& c) {
+  if (node_count(c) <= 1) return 0;
+  return c.node.rail_optimised ? leaf_groups(c) * c.node.nics_per_node : leaf_groups(c);
+}
+/// Up-links of a leaf, in line rates of a NIC: what its NICs have, over the oversubscription.
+inline double leaf_up_links(const ClusterSpec& c) {
+  const std::int64_t nodes = node_count(c) < c.network.nodes_per_leaf ? node_count(c) : c.network.nodes_per_leaf;
+  return static_cast<double>(nodes * (c.node.rail_optimised ? 1 : c.node.nics_per_node)) / c.network.oversubscription;
+}
+/// Spines, each with one up-link of every leaf; none under one leaf.
+inline std::int64_t spine_count(const ClusterSpec& c) {
+  return leaf_count(c) <= 1 ? 0 : static_cast<std::int64_t>(std::ceil(leaf_up_links(c) - 1e-9));
+}
 /// GPUs of each NVLink domain that a job on all of the cluster's GPUs has. Racks are handed out in equal parts (Slurm's
 /// topology/block with --segment): 512 GPUs are 64 in each of 8 NVL72 racks, not 72 in seven and 8 in one.
 constexpr std::int64_t domain_in_use(const ClusterSpec& c) {

@@ -77,6 +77,8 @@ CollectiveTime result(NcclAlgorithm a, NcclProtocol p, const WallCost& w, Bytes 
   t.latency = t.time - (size / bytes) * w.per_byte;
   t.network_bytes_per_gpu = w.network_bytes * size;
   t.scale_up_bytes_per_gpu = w.link_bytes * size;
+  t.network_time = (size / bytes) * w.network_per_byte;
+  t.scale_up_time = (size / bytes) * w.link_per_byte;
   t.leaf_crossing = w.leaf_crossing;
   return t;
 }
@@ -108,6 +110,16 @@ CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp
     chosen = best;
   }
   return result(found.all[chosen].algorithm, found.all[chosen].protocol, wall, size, so_far);
+}
+
+CollectiveTime slowed(CollectiveTime t, const LinkShares& shares) {
+  if (shares == LinkShares{}) return t;
+  FORETRAIN_CHECK(shares.scale_up > 0 && shares.scale_up <= 1 && shares.network > 0 && shares.network <= 1);
+  const Seconds healthy = max(t.network_time, t.scale_up_time);
+  t.network_time /= shares.network;
+  t.scale_up_time /= shares.scale_up;
+  t.time += max(t.network_time, t.scale_up_time) - healthy;
+  return t;
 }
 
 CollectiveTime collective_time(CollectiveOp op, Bytes size, const GroupLayout& group, const ClusterSpec& cluster,

@@ -33,8 +33,18 @@ struct CollectiveTime {
   Seconds latency;               ///< launch, steps and filling of the pipeline: what does not shrink with bandwidth
   Bytes network_bytes_per_gpu;   ///< one direction, through this GPU's share of the NICs
   Bytes scale_up_bytes_per_gpu;  ///< one direction, over NVLink (or PCIe)
+  Seconds network_time, scale_up_time;  ///< the transfer at each of the two alone; it lasts as long as the longer
   double leaf_crossing = 0;  ///< part of the network bytes that leave their leaf, where all nodes under it send alike
 };
+
+/// What a group has of its healthy rates, 0 < share <= 1.
+struct LinkShares {
+  double scale_up = 1, network = 1;
+  friend bool operator==(const LinkShares&, const LinkShares&) = default;
+};
+/// `time` over slower links: NCCL's choice and the latency stay, each transfer takes as much longer as its links are
+/// slower.
+CollectiveTime slowed(CollectiveTime time, const LinkShares& shares);
 
 /// Time until every rank of the group has its result. `size` as nccl-tests counts it: all_reduce and broadcast one
 /// rank's buffer; all_gather the received total; reduce_scatter and all_to_all the sent total of one rank; send_recv

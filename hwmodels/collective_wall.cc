@@ -104,6 +104,8 @@ void set_byte_time(const NcclSystem& s, double node_bytes, double crossing, Byte
   network = network / std::max(1.0, w.leaf_crossing * s.oversubscription);
   const Seconds through_links = w.link_bytes > 0 ? w.link_bytes * bytes / link : Seconds{};
   const Seconds through_nics = node_bytes > 0 ? node_bytes * bytes / network : Seconds{};
+  w.link_per_byte = through_links;
+  w.network_per_byte = through_nics;
   w.per_byte = max(through_links, through_nics);
 }
 

@@ -20,9 +20,10 @@ struct Ramp {
 
 /// time(size) = latency + max(size * per_byte, stall) + ramps. Grows with size.
 struct WallCost {
-  Seconds latency;   ///< launch, steps through links and NICs
-  Seconds per_byte;  ///< time of one byte of the size at the bottleneck, links or NICs
-  Ramp stall;        ///< waits of the network's protocol, which a long transfer hides
+  Seconds latency;                          ///< launch, steps through links and NICs
+  Seconds per_byte;                         ///< time of one byte of the size at the bottleneck, links or NICs
+  Seconds link_per_byte, network_per_byte;  ///< at each of the two
+  Ramp stall;                               ///< waits of the network's protocol, which a long transfer hides
   std::array<Ramp, 3> ramps;
   double link_bytes = 0;     ///< through one GPU's scale-up links, one direction, for each byte of the size
   double leaf_crossing = 0;  ///< part of the network bytes that leave their leaf

@@ -76,7 +76,8 @@ Kernel in_model_format(Kernel kernel, const GpuSpec& gpu, const Calibration* cal
   return kernel;
 }
 
-Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework) {
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework,
+                const CellHealth& health) {
   const GpuSpec& gpu = problem.cluster.gpu;
   if (const auto* kernel = std::get_if<Kernel>(&op.work)) {
     const Calibration* calibration = problem.calibration.get();
@@ -93,12 +94,13 @@ Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, c
     }
     if (const auto* attention = std::get_if<Attention>(kernel); attention != nullptr && isolated)
       time *= library_slowdown(library_of(framework.flash_generation), gpu, attention->backward);
-    return time;
+    return time / health.compute;
   }
   if (const auto* call = std::get_if<CollectiveCall>(&op.work)) {
-    return collective_time(call->op, call->size, block_group(call->group, shape, problem.cluster), problem.cluster,
-                           problem.calibration.get())
-        .time.time;
+    const CalibratedCollectiveTime t =
+        collective_time(call->op, call->size, block_group(call->group, shape, problem.cluster), problem.cluster,
+                        problem.calibration.get());
+    return slowed(t.time, call->group == GroupKind::context ? health.context : health.tensor).time;
   }
   return {};
 }
@@ -146,11 +148,11 @@ void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const Cluste
 }  // namespace
 
 std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                                  const FrameworkSpec& framework, bool backward) {
+                                  const FrameworkSpec& framework, bool backward, const CellHealth& health) {
   std::vector<Picoseconds> times;
   times.reserve(ops.size());
   for (const Op& op : ops)
-    times.push_back(to_picoseconds(min(op_time(op, shape, problem, framework), kLongestOperation)));
+    times.push_back(to_picoseconds(min(op_time(op, shape, problem, framework, health), kLongestOperation)));
   share_sms(ops, shape, problem.cluster, times);
   if (framework.launch_blocking && !problem.software.cuda_graphs) {
     const Picoseconds launch = to_picoseconds(backward ? framework.backward_launch : framework.forward_launch);
@@ -167,8 +169,8 @@ Seconds launch_ahead(const Problem& problem, const FrameworkSpec& framework, boo
 }
 
 BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                     const FrameworkSpec& framework, bool backward) {
-  const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework, backward);
+                     const FrameworkSpec& framework, bool backward, const CellHealth& health) {
+  const std::vector<Picoseconds> times = op_times(ops, shape, problem, framework, backward, health);
   BlockCost cost;
   if (ops.empty()) return cost;
   if (ops.size() == 1 && std::holds_alternative<Kernel>(ops[0].work)) {  // as simulated, without simulating

@@ -23,6 +23,14 @@ struct BlockCost {
   std::array<Picoseconds, kTimeLabelNames.size()> by_label{};  ///< of `gpu`; sums to it
 };
 
+/// What the tensor x context ranks of one stage and replica still have of their healthy speed. They run in step: the
+/// slowest GPU, and the slowest link of a group, set the pace of all.
+struct CellHealth {
+  double compute = 1;          ///< of every kernel
+  LinkShares tensor, context;  ///< of the collectives inside a block
+  friend bool operator==(const CellHealth&, const CellHealth&) = default;
+};
+
 /// `first`, then `second`, as one block.
 BlockCost operator+(const BlockCost& first, const BlockCost& second);
 /// `block`, `times` times.
@@ -30,7 +38,7 @@ BlockCost repeat(const BlockCost& block, std::int64_t times);
 
 /// Costs of `ops`; `backward` chooses the launch cost. Groups: tensor and context ranks as in `shape`.
 BlockCost block_cost(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                     const FrameworkSpec& framework, bool backward);
+                     const FrameworkSpec& framework, bool backward, const CellHealth& health = {});
 
 /// The ranks of a collective inside a block.
 GroupLayout block_group(GroupKind kind, const BlockShape& shape, const ClusterSpec& cluster);
@@ -42,12 +50,13 @@ Kernel in_model_format(Kernel kernel, const GpuSpec& gpu, const Calibration* cal
 
 /// Time of one operation at full speed.
 /// Tensor cores at the rate they sustain in a step; flash attention of the framework's generation.
-Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework);
+Seconds op_time(const Op& op, const BlockShape& shape, const Problem& problem, const FrameworkSpec& framework,
+                const CellHealth& health = {});
 
 /// Times of all of `ops`; compute beside collectives is slowed by the SMs these hold (hwmodels/sm_share.h). Where
 /// launches block, an operation's launch is part of its time.
 std::vector<Picoseconds> op_times(const std::vector<Op>& ops, const BlockShape& shape, const Problem& problem,
-                                  const FrameworkSpec& framework, bool backward);
+                                  const FrameworkSpec& framework, bool backward, const CellHealth& health = {});
 
 /// Host time of a launch that runs ahead of the GPU: none with CUDA graphs and where launches block.
 Seconds launch_ahead(const Problem& problem, const FrameworkSpec& framework, bool backward);

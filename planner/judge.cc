@@ -2,9 +2,16 @@
 
 #include <algorithm>
 
+#include "planner/long_step.h"
+#include "planner/plan_replicas.h"
+
 namespace foretrain {
 
-Judge::Judge(const Problem& problem) : problem_(problem), framework_(framework_spec(problem)) {}
+Judge::Judge(const Problem& problem) : problem_(problem), framework_(framework_spec(problem)) {
+  if (!problem.cluster.faults.empty()) replicas_ = std::make_unique<PlanReplicas>(problem);
+}
+
+Judge::~Judge() = default;
 
 const std::shared_ptr<const BlockCosts>& Judge::blocks(const Plan& plan) {
   const BlockShape shape = block_shape(problem_, plan);
@@ -33,7 +40,16 @@ Judgement Judge::judge(const Plan& plan, bool bound_all) {
     if (!bound_all) return j;
   }
   j.bound = step_bound(plan, c);
+  if (!replicas_) return j;
+  // No faulty replica is done sooner with others to wait for.
+  for (const SimulatedReplica& r : replicas_->of(plan, blocks(plan), framework_))
+    j.bound = std::max(j.bound, step_bound(plan, *r.costs));
   return j;
+}
+
+Picoseconds Judge::step_time(const Plan& plan) {
+  if (!replicas_) return foretrain::step_time(problem_, plan, costs(plan), moments_);
+  return foretrain::step_time(problem_, plan, replicas_->of(plan, blocks(plan), framework_), moments_);
 }
 
 }  // namespace foretrain

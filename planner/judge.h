@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "planner/bound.h"
 #include "planner/legality.h"
@@ -10,6 +11,8 @@
 #include "planner/plan_cost.h"
 
 namespace foretrain {
+
+class PlanReplicas;
 
 struct Judgement {
   std::optional<Rejection> rejection;
@@ -21,11 +24,14 @@ struct Judgement {
 class Judge {
  public:
   explicit Judge(const Problem& problem);
+  ~Judge();
   /// A plan that only lacks memory is given its bound too when `bound_all`.
   Judgement judge(const Plan& plan, bool bound_all = false);
   /// Costs of `plan`, as judge() used them; for lowering.
   PlanCosts costs(const Plan& plan);
   PeakMoments& moments() { return moments_; }
+  /// The simulated time of `plan`'s step.
+  Picoseconds step_time(const Plan& plan);
 
  private:
   const std::shared_ptr<const BlockCosts>& blocks(const Plan& plan);
@@ -34,6 +40,7 @@ class Judge {
   FrameworkSpec framework_;
   PeakMoments moments_;
   std::shared_ptr<const BlockCosts> blocks_;  // of the last plan's shape
+  std::unique_ptr<PlanReplicas> replicas_;    // on a faulty cluster
 };
 
 }  // namespace foretrain

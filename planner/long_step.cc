@@ -39,15 +39,44 @@ PlanCosts with_micro_batches(const PlanCosts& costs, std::int32_t micro_batches)
   return other;
 }
 
+std::vector<SimulatedReplica> with_micro_batches(std::span<const SimulatedReplica> replicas,
+                                                 std::int32_t micro_batches) {
+  std::vector<SimulatedReplica> others(replicas.begin(), replicas.end());
+  for (SimulatedReplica& r : others)
+    r.costs = std::make_shared<const PlanCosts>(with_micro_batches(*r.costs, micro_batches));
+  return others;
+}
+
+namespace {
+
+/// `simulated(n)`: the time of a step of n micro-batches.
+template <class Simulated>
+Picoseconds time_of(const Plan& plan, std::int32_t micro_batches, Simulated simulated) {
+  const std::optional<StandIns> s = stand_ins(plan, micro_batches);
+  if (!s) return simulated(micro_batches);
+  return on_line(*s, simulated(s->shorter), simulated(s->longer), micro_batches);
+}
+
+Picoseconds makespan(const StepGraph& step) {
+  return sim::simulate(step.graph, {.memory = false, .releases = false}).makespan;
+}
+
+}  // namespace
+
 Picoseconds step_time(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments) {
-  const auto simulated = [&](const PlanCosts& c) {
-    const StepGraph step = lower(problem, plan, c, moments, {.memory = false});
-    return sim::simulate(step.graph, {.memory = false, .releases = false}).makespan;
-  };
-  const std::optional<StandIns> s = stand_ins(plan, costs.micro_batches);
-  if (!s) return simulated(costs);
-  return on_line(*s, simulated(with_micro_batches(costs, s->shorter)), simulated(with_micro_batches(costs, s->longer)),
-                 costs.micro_batches);
+  return time_of(plan, costs.micro_batches, [&](std::int32_t n) {
+    if (n == costs.micro_batches) return makespan(lower(problem, plan, costs, moments, {.memory = false}));
+    return makespan(lower(problem, plan, with_micro_batches(costs, n), moments, {.memory = false}));
+  });
+}
+
+Picoseconds step_time(const Problem& problem, const Plan& plan, std::span<const SimulatedReplica> replicas,
+                      PeakMoments& moments) {
+  const std::int32_t all = replicas.front().costs->micro_batches;
+  return time_of(plan, all, [&](std::int32_t n) {
+    if (n == all) return makespan(lower(problem, plan, replicas, moments, {.memory = false}));
+    return makespan(lower(problem, plan, with_micro_batches(replicas, n), moments, {.memory = false}));
+  });
 }
 
 }  // namespace foretrain

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <vector>
 
+#include "planner/lower.h"
 #include "planner/pass_memory.h"
 #include "planner/plan_cost.h"
 #include "planner/problem.h"
@@ -29,8 +32,13 @@ double on_line(const StandIns& s, double at_shorter, double at_longer, std::int3
 
 /// `costs` of a step of other length.
 PlanCosts with_micro_batches(const PlanCosts& costs, std::int32_t micro_batches);
+std::vector<SimulatedReplica> with_micro_batches(std::span<const SimulatedReplica> replicas,
+                                                 std::int32_t micro_batches);
 
 /// The simulated time of a step.
 Picoseconds step_time(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments);
+/// The same of replicas that differ.
+Picoseconds step_time(const Problem& problem, const Plan& plan, std::span<const SimulatedReplica> replicas,
+                      PeakMoments& moments);
 
 }  // namespace foretrain

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "planner/lowering.h"
 #include "planner/memory.h"
 #include "sim/schedules/schedules.h"
@@ -11,29 +12,45 @@ namespace foretrain {
 
 using sim::kNone;
 
-Lowering::Lowering(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments,
-                   const LowerOptions& options)
-    : problem_(problem), plan_(plan), costs_(costs), moments_(moments), options_(options), g_(step_.graph) {}
+Lowering::Lowering(const Problem& problem, const Plan& plan, std::span<const SimulatedReplica> replicas,
+                   PeakMoments& moments, const LowerOptions& options)
+    : problem_(problem), plan_(plan), replicas_(replicas), moments_(moments), options_(options), g_(step_.graph) {
+  FORETRAIN_CHECK(!replicas.empty() && (replicas.size() == 1 || !options.kernels));
+}
 
 StepGraph Lowering::run() {
-  const std::size_t virtual_stages = costs_.placement.layers.size();
-  passes_.resize(2 * virtual_stages * static_cast<std::size_t>(costs_.micro_batches));
-  if (exchanges_in_rounds()) rounds_.resize(passes_.size());
   block_ops_.reserve(16);  // addresses are kept
-  for (std::int32_t s = 0; s < plan_.pipeline; ++s) add_device(s);
-  make_labels();
-  for (std::int32_t s = 0; s < plan_.pipeline; ++s) {
-    if (options_.memory) add_static_memory(s);
-    add_stage(s);
+  for (std::size_t r = 0; r < replicas_.size(); ++r) {
+    enter(r);
+    for (std::int32_t s = 0; s < plan_.pipeline; ++s) add_device(s);
   }
-  link_stages();
-  finish_step();
+  for (std::size_t r = 0; r < replicas_.size(); ++r) {
+    enter(r);
+    const std::size_t virtual_stages = costs_->placement.layers.size();
+    passes_.assign(2 * virtual_stages * static_cast<std::size_t>(costs_->micro_batches), {});
+    if (exchanges_in_rounds()) rounds_.assign(passes_.size(), {});
+    gradients_ready_.clear();
+    make_labels();
+    for (std::int32_t s = 0; s < plan_.pipeline; ++s) {
+      if (options_.memory) add_static_memory(s);
+      add_stage(s);
+    }
+    link_stages();
+    finish_step();
+  }
   return std::move(step_);
+}
+
+/// What follows is of replica `r`.
+void Lowering::enter(std::size_t r) {
+  replica_ = r;
+  costs_ = replicas_[r].costs.get();
+  first_device_ = r * static_cast<std::size_t>(plan_.pipeline);
 }
 
 std::size_t Lowering::pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const {
   const std::size_t direction = kind == sim::PassKind::forward ? 0 : 1;
-  return (direction * costs_.placement.layers.size() + k) * static_cast<std::size_t>(costs_.micro_batches) +
+  return (direction * costs_->placement.layers.size() + k) * static_cast<std::size_t>(costs_->micro_batches) +
          static_cast<std::size_t>(micro_batch);
 }
 Lowering::PassTasks& Lowering::tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) {
@@ -45,8 +62,9 @@ std::size_t Lowering::virtual_stage(std::int32_t stage, std::int32_t chunk) cons
 }
 
 void Lowering::add_device(std::int32_t stage) {
-  const std::string name = "stage " + std::to_string(stage);
-  const sim::DeviceId d = g_.add_device({.name = name, .multiplicity = gpus_used(plan_) / plan_.pipeline});
+  const SimulatedReplica& replica = replicas_[replica_];
+  const std::string name = "stage " + std::to_string(stage) + (replica.name.empty() ? "" : " of " + replica.name);
+  const sim::DeviceId d = g_.add_device({.name = name, .multiplicity = replica.ranks});
   const auto lane = [&](std::string lane_name, sim::LaneKind kind, std::string_view wait) {
     return g_.add_lane({.name = std::move(lane_name), .device = d, .kind = kind, .wait_label = label_of_part(wait)});
   };
@@ -64,7 +82,7 @@ void Lowering::add_device(std::int32_t stage) {
   }
   step_.lanes.push_back(lanes);
   StageNetwork network;
-  const BytesPerSecond capacity = fastest_message(costs_.stages[static_cast<std::size_t>(stage)].data);
+  const BytesPerSecond capacity = fastest_message(static_cast<std::size_t>(stage));
   const double oversubscription = problem_.cluster.network.oversubscription;
   if (capacity.base() > 0) {
     network.nic = g_.add_link({.name = name + " nic", .capacity = capacity});
@@ -75,11 +93,13 @@ void Lowering::add_device(std::int32_t stage) {
 }
 
 /// A GPU's share of the NICs is as fast as the fastest message that uses it alone, were it not for the up-links.
-BytesPerSecond Lowering::fastest_message(const DataParallelCost& d) const {
+BytesPerSecond Lowering::fastest_message(std::size_t stage) const {
+  const DataParallelCost& d = costs_->stages[stage].data;
   const double oversubscription = problem_.cluster.network.oversubscription;
   BytesPerSecond most;
-  for (const Message* m : {&costs_.transfer, &d.reduce, &d.replica_reduce, &d.gather, &d.layer_gather, &d.layer_reduce,
-                           &d.ends_gather, &d.ends_reduce}) {
+  for (const Message* m :
+       {&transfer_to(*costs_, stage, true), &transfer_to(*costs_, stage, false), &d.reduce, &d.replica_reduce,
+        &d.gather, &d.layer_gather, &d.layer_reduce, &d.ends_gather, &d.ends_reduce}) {
     most = max(most, std::max(1.0, m->crossing * oversubscription) * m->rate);
   }
   return most;
@@ -87,7 +107,7 @@ BytesPerSecond Lowering::fastest_message(const DataParallelCost& d) const {
 
 /// The way of a flow of which `crossing` leaves its leaf; kNone where the stage has no network.
 sim::RouteId Lowering::route_of(std::int32_t stage, double crossing) {
-  StageNetwork& network = networks_[static_cast<std::size_t>(stage)];
+  StageNetwork& network = networks_[first_device_ + static_cast<std::size_t>(stage)];
   if (network.nic == kNone) return kNone;
   if (network.up == kNone) crossing = 0;
   for (const auto& [known, route] : network.routes)
@@ -129,50 +149,53 @@ void Lowering::make_labels() {
   tensor_label_ = label_of_part("tensor_exposed");
   for (std::size_t i = 0; i < op_labels_.size(); ++i) op_labels_[i] = label_of_part(kTimeLabelNames[i]);
   if (options_.kernels) return;
-  for (std::size_t k = 0; k < costs_.placement.layers.size(); ++k) {
-    forward_labels_.push_back(label_of_block("forward", costs_.forward[k]));
-    backward_labels_.push_back(label_of_block("backward", costs_.backward[k]));
+  forward_labels_.clear();
+  backward_labels_.clear();
+  for (std::size_t k = 0; k < costs_->placement.layers.size(); ++k) {
+    forward_labels_.push_back(label_of_block("forward", costs_->forward[k]));
+    backward_labels_.push_back(label_of_block("backward", costs_->backward[k]));
   }
 }
 
 void Lowering::add_static_memory(std::int32_t stage) {
-  const MemoryAnatomy m = stage_memory(problem_, plan_, costs_, moments_, stage);
+  const MemoryAnatomy m = stage_memory(problem_, plan_, *costs_, moments_, stage);
   for (const MemoryLabel l :
        {MemoryLabel::parameters, MemoryLabel::gradients, MemoryLabel::optimizer, MemoryLabel::gathered,
         MemoryLabel::workspace, MemoryLabel::communication, MemoryLabel::cuda_context, MemoryLabel::allocator}) {
-    g_.add_static_memory(stage, g_.memory_label(kMemoryLabelNames[static_cast<std::size_t>(l)]), m[l]);
+    g_.add_static_memory(device_of(stage), g_.memory_label(kMemoryLabelNames[static_cast<std::size_t>(l)]), m[l]);
   }
 }
 
 void Lowering::add_stage(std::int32_t s) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(s)];
-  const StageCost& stage = costs_.stages[static_cast<std::size_t>(s)];
+  const StageLanes& lanes = lanes_of(s);
+  const StageCost& stage = costs_->stages[static_cast<std::size_t>(s)];
   owed_host_ = {};
   t_before_ = kNone;
   last_reduce_ = kNone;
   gathers_.clear();
-  g_.add_task({.lane = lanes.host, .label = host_label_, .duration = to_picoseconds(costs_.framework.step_overhead)});
+  g_.add_task({.lane = lanes.host, .label = host_label_, .duration = to_picoseconds(costs_->framework.step_overhead)});
   for (std::int32_t b = 0; gathers_ahead() && b < stage.data.buckets; ++b) {
     gathers_.push_back(add_message(lanes.data, s, stage.data.gather, data_label_, WorkGroup::shard));
   }
-  std::vector<std::int32_t> forwards_left(static_cast<std::size_t>(plan_.virtual_pipeline), costs_.micro_batches);
+  std::vector<std::int32_t> forwards_left(static_cast<std::size_t>(plan_.virtual_pipeline), costs_->micro_batches);
   std::vector<std::int32_t> backwards_left = forwards_left;
   PassTasks* previous = nullptr;
-  const std::vector<sim::Pass> order = schedule_of(plan_.schedule).order(pipeline_shape(plan_, costs_), s);
+  const std::vector<sim::Pass> order = schedule_of(plan_.schedule).order(pipeline_shape(plan_, *costs_), s);
   for (const sim::Pass& pass : order) {
     const bool forward = pass.kind == sim::PassKind::forward;
     const std::size_t k = virtual_stage(s, pass.chunk);
     PassTasks& t = tasks(pass.kind, k, pass.micro_batch);
     std::int32_t& left = (forward ? forwards_left : backwards_left)[static_cast<std::size_t>(pass.chunk)];
-    const bool first = left == costs_.micro_batches;
+    const bool first = left == costs_->micro_batches;
     const bool last = --left == 0;
     if (has_arrival(pass.kind, k)) {
-      t.arrival = add_message(forward ? lanes.forward_transfer : lanes.backward_transfer, s, costs_.transfer,
-                              transfer_label_, forward ? WorkGroup::previous : WorkGroup::next, pass.micro_batch);
+      t.arrival = add_message(forward ? lanes.forward_transfer : lanes.backward_transfer, s,
+                              transfer_to(*costs_, static_cast<std::size_t>(s), forward), transfer_label_,
+                              forward ? WorkGroup::previous : WorkGroup::next, pass.micro_batch);
     }
     add_pass({.pass = pass, .stage = s, .k = k, .tasks = &t, .first = first, .last = last});
     if (options_.kernels && has_receiver(pass.kind, k)) {
-      t.sent = add_message(forward ? lanes.forward_send : lanes.backward_send, s, costs_.transfer, transfer_label_,
+      t.sent = add_message(forward ? lanes.forward_send : lanes.backward_send, s, costs_->transfer, transfer_label_,
                            forward ? WorkGroup::next : WorkGroup::previous, pass.micro_batch, true);
       g_.add_dependency(t.last, t.sent);
     }
@@ -192,7 +215,7 @@ void Lowering::add_stage(std::int32_t s) {
 /// send_forward_backward_recv_forward_backward): a stage sends and receives after each pass of the warm-up and of the
 /// end, and after each pair of a forward and a backward pass of the steady state.
 void Lowering::note_rounds(std::int32_t stage, const std::vector<sim::Pass>& order) {
-  const auto warm_up = static_cast<std::size_t>(sim::interleaved_warm_up(pipeline_shape(plan_, costs_), stage));
+  const auto warm_up = static_cast<std::size_t>(sim::interleaved_warm_up(pipeline_shape(plan_, *costs_), stage));
   const auto at = [&](std::size_t i) {
     return pass_index(order[i].kind, virtual_stage(stage, order[i].chunk), order[i].micro_batch);
   };
@@ -211,24 +234,24 @@ void Lowering::note_rounds(std::int32_t stage, const std::vector<sim::Pass>& ord
 
 bool Lowering::has_arrival(sim::PassKind kind, std::size_t k) const {
   if (plan_.pipeline == 1) return false;
-  return kind == sim::PassKind::forward ? k > 0 : k + 1 < costs_.placement.layers.size();
+  return kind == sim::PassKind::forward ? k > 0 : k + 1 < costs_->placement.layers.size();
 }
 /// Whether another stage waits for what this pass gives.
 bool Lowering::has_receiver(sim::PassKind kind, std::size_t k) const {
   if (plan_.pipeline == 1) return false;
-  return kind == sim::PassKind::forward ? k + 1 < costs_.placement.layers.size() : k > 0;
+  return kind == sim::PassKind::forward ? k + 1 < costs_->placement.layers.size() : k > 0;
 }
 bool Lowering::blocks_sender() const { return !plan_.overlap.pipeline && plan_.schedule != ScheduleKind::interleaved; }
 bool Lowering::exchanges_in_rounds() const {
   return !plan_.overlap.pipeline && plan_.schedule == ScheduleKind::interleaved && plan_.pipeline > 1;
 }
 bool Lowering::synchronises() const {
-  return costs_.framework.pipeline_synchronises && plan_.pipeline > 1 && blocks_sender();
+  return costs_->framework.pipeline_synchronises && plan_.pipeline > 1 && blocks_sender();
 }
 bool Lowering::data_parallel() const { return plan_.data * plan_.context > 1; }
 bool Lowering::gathers_ahead() const {
-  return data_parallel() && (plan_.zero_stage == 1 || plan_.zero_stage == 2) && costs_.framework.overlap_param_gather &&
-         plan_.overlap.data;
+  return data_parallel() && (plan_.zero_stage == 1 || plan_.zero_stage == 2) &&
+         costs_->framework.overlap_param_gather && plan_.overlap.data;
 }
 /// A rank that keeps only its shard of the gradients must give the rest away after each micro-batch.
 bool Lowering::reduces_each_time() const { return plan_.zero_stage >= 2; }
@@ -242,6 +265,7 @@ std::int32_t Lowering::add_work(Work work) {
 
 Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label,
                                        WorkGroup group, std::int32_t index, bool sends) {
+  if (replicas_.size() > 1 && lane == lanes_of(stage).data) return add_shared_message(stage, m, label, group, index);
   sim::TaskSpec task{.lane = lane, .label = label, .duration = m.total, .index = index};
   const sim::RouteId route = m.flow.base() > 0 ? route_of(stage, m.crossing) : kNone;
   if (route != kNone) {
@@ -255,14 +279,53 @@ Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, con
   return g_.add_task(task);
 }
 
+/// A collective that replicas run together: one task, which the first of them adds to its lane. It starts when all have
+/// come to it, and moves at the pace of the slowest of their links.
+Lowering::TaskId Lowering::add_shared_message(std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
+                                              std::int32_t index) {
+  const SimulatedReplica& replica = replicas_[replica_];
+  const bool over_replicas = group == WorkGroup::replica;
+  const std::int32_t gang = over_replicas ? replica.replica_gang : replica.shard_gang;
+  std::vector<TaskId>& tasks = shared_[{stage, over_replicas, gang}];
+  std::size_t& next = next_shared_[{static_cast<std::int32_t>(first_device_) + stage, over_replicas}];
+  if (next == tasks.size()) {
+    sim::TaskSpec task{.lane = lanes_of(stage).data, .label = label, .duration = m.total, .index = index};
+    const sim::RouteId route = m.flow.base() > 0 ? shared_route(stage, over_replicas, gang, m.crossing) : kNone;
+    if (route != kNone) {
+      task.duration = m.fixed;
+      task.flow = m.flow;
+      task.rate_limit = m.rate;
+      task.route = route;
+    }
+    tasks.push_back(g_.add_task(task));
+  }
+  return tasks[next++];
+}
+
+/// Over the links of every replica of the gang.
+sim::RouteId Lowering::shared_route(std::int32_t stage, bool over_replicas, std::int32_t gang, double crossing) {
+  const auto [place, is_new] = shared_routes_.emplace(std::tuple(stage, over_replicas, gang, crossing), kNone);
+  if (!is_new) return place->second;
+  std::vector<sim::LinkUse> uses;
+  for (std::size_t r = 0; r < replicas_.size(); ++r) {
+    if ((over_replicas ? replicas_[r].replica_gang : replicas_[r].shard_gang) != gang) continue;
+    const StageNetwork& network =
+        networks_[r * static_cast<std::size_t>(plan_.pipeline) + static_cast<std::size_t>(stage)];
+    if (network.nic != kNone) uses.push_back({.link = network.nic});
+    if (network.up != kNone && crossing > 0) uses.push_back({.link = network.up, .weight = crossing});
+  }
+  if (!uses.empty()) place->second = g_.add_route(std::move(uses));
+  return place->second;
+}
+
 void Lowering::link_stages() {
   if (plan_.pipeline == 1) return;
-  const std::size_t n = costs_.placement.layers.size();
+  const std::size_t n = costs_->placement.layers.size();
   for (const sim::PassKind kind : {sim::PassKind::forward, sim::PassKind::backward}) {
     for (std::size_t k = 0; k < n; ++k) {
       if (!has_arrival(kind, k)) continue;
       const std::size_t sender = kind == sim::PassKind::forward ? k - 1 : k + 1;
-      for (std::int32_t m = 0; m < costs_.micro_batches; ++m) {
+      for (std::int32_t m = 0; m < costs_->micro_batches; ++m) {
         const TaskId arrival = tasks(kind, k, m).arrival;
         const PassTasks& from = tasks(kind, sender, m);
         g_.add_dependency(options_.kernels ? from.sent : from.last, arrival);
@@ -286,7 +349,15 @@ void Lowering::link_rounds(sim::PassKind kind, std::size_t k, std::size_t sender
 
 StepGraph lower(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments,
                 const LowerOptions& options) {
-  return Lowering(problem, plan, costs, moments, options).run();
+  // Not owned: it outlives the call.
+  const SimulatedReplica all{
+      .costs = {std::shared_ptr<const void>(), &costs}, .name = "", .ranks = gpus_used(plan) / plan.pipeline};
+  return Lowering(problem, plan, {&all, 1}, moments, options).run();
+}
+
+StepGraph lower(const Problem& problem, const Plan& plan, std::span<const SimulatedReplica> replicas,
+                PeakMoments& moments, const LowerOptions& options) {
+  return Lowering(problem, plan, replicas, moments, options).run();
 }
 
 }  // namespace foretrain

@@ -19,8 +19,8 @@ void Lowering::add_pass(const PassState& p) {
 }
 
 void Lowering::add_whole_pass(const PassState& p) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(p.stage)];
-  const DataParallelCost& data = costs_.stages[static_cast<std::size_t>(p.stage)].data;
+  const StageLanes& lanes = lanes_of(p.stage);
+  const DataParallelCost& data = costs_->stages[static_cast<std::size_t>(p.stage)].data;
   const bool forward = p.pass.kind == sim::PassKind::forward;
   const bool reduces = !forward && data_parallel() && (reduces_each_time() || (plan_.overlap.data && p.last));
   const std::int32_t parts = reduces ? std::max(1, data.buckets / plan_.virtual_pipeline) : 1;
@@ -44,12 +44,12 @@ void Lowering::add_whole_pass(const PassState& p) {
 /// ZeRO-3: each layer's parameters are gathered before it runs, at most two layers ahead; its gradients are scattered
 /// after its backward pass.
 void Lowering::add_sharded_pass(const PassState& p) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(p.stage)];
-  const DataParallelCost& data = costs_.stages[static_cast<std::size_t>(p.stage)].data;
+  const StageLanes& lanes = lanes_of(p.stage);
+  const DataParallelCost& data = costs_->stages[static_cast<std::size_t>(p.stage)].data;
   const bool forward = p.pass.kind == sim::PassKind::forward;
-  const std::int32_t layers = costs_.placement.layers[p.k];  // none where only embedding or head lie on the chunk
+  const std::int32_t layers = costs_->placement.layers[p.k];  // none where only embedding or head lie on the chunk
   const std::int32_t parts = std::max(1, layers);
-  const bool ends = data.ends_gather.total.count > 0 && (p.k == 0 || p.k + 1 == costs_.placement.layers.size());
+  const bool ends = data.ends_gather.total.count > 0 && (p.k == 0 || p.k + 1 == costs_->placement.layers.size());
   const auto message = [&](const Message& m) {
     return add_message(lanes.data, p.stage, m, data_label_, WorkGroup::shard, p.pass.micro_batch);
   };
@@ -90,7 +90,7 @@ void Lowering::add_sharded_pass(const PassState& p) {
 
 /// The first task from `from` on that runs on the stage's compute lane.
 Lowering::TaskId Lowering::first_on_compute(TaskId from, std::int32_t stage) const {
-  const sim::LaneId compute = step_.lanes[static_cast<std::size_t>(stage)].compute;
+  const sim::LaneId compute = lanes_of(stage).compute;
   while (g_.lane_of(from) != compute) ++from;
   return from;
 }
@@ -100,7 +100,7 @@ Lowering::TaskId Lowering::add_part(const PassState& p, std::int32_t part, std::
   const std::size_t i = static_cast<std::size_t>(part);
   if (!options_.kernels) {
     if (part == 0)
-      parts_ = split((p.pass.kind == sim::PassKind::forward ? costs_.forward : costs_.backward)[p.k], parts);
+      parts_ = split((p.pass.kind == sim::PassKind::forward ? costs_->forward : costs_->backward)[p.k], parts);
     return add_block(p, parts_[i], parts == 1 ? static_cast<std::int32_t>(p.k) : part);
   }
   if (part == 0) part_blocks_ = blocks_of(p, parts);
@@ -112,7 +112,7 @@ Lowering::TaskId Lowering::add_part(const PassState& p, std::int32_t part, std::
 /// A block: launches before it may start on the GPU (alone - gpu), then the GPU lane, while the host goes on
 /// launching the rest.
 Lowering::TaskId Lowering::add_block(const PassState& p, const BlockCost& block, std::int32_t part) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(p.stage)];
+  const StageLanes& lanes = lanes_of(p.stage);
   const sim::LabelId label = (p.pass.kind == sim::PassKind::forward ? forward_labels_ : backward_labels_)[p.k];
   const Picoseconds lead = block.alone - block.gpu;
   if (synchronises() && owed_host_.count > 0) {  // launched before the host waits for the next message
@@ -135,10 +135,10 @@ Lowering::TaskId Lowering::add_block(const PassState& p, const BlockCost& block,
 
 /// A block, kernel by kernel.
 Lowering::TaskId Lowering::add_ops(const PassState& p, const BlockOps& block, std::int32_t part) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(p.stage)];
-  const Seconds launch = launch_ahead(problem_, costs_.framework, block.backward);
+  const StageLanes& lanes = lanes_of(p.stage);
+  const Seconds launch = launch_ahead(problem_, costs_->framework, block.backward);
   const std::vector<double>& slowdowns =
-      p.pass.kind == sim::PassKind::forward ? costs_.forward_slowdown : costs_.backward_slowdown;
+      p.pass.kind == sim::PassKind::forward ? costs_->forward_slowdown : costs_->backward_slowdown;
   std::vector<Picoseconds> times = block.times;
   if (!slowdowns.empty()) {
     for (Picoseconds& t : times) t.count = std::llround(static_cast<double>(t.count) * slowdowns[p.k]);
@@ -168,7 +168,7 @@ Lowering::TaskId Lowering::add_ops(const PassState& p, const BlockOps& block, st
 /// and head with their neighbours; otherwise in equal runs.
 std::vector<std::vector<const Lowering::BlockOps*>> Lowering::blocks_of(const PassState& p, std::int32_t parts) {
   const bool forward = p.pass.kind == sim::PassKind::forward;
-  const std::int32_t layers = costs_.placement.layers[p.k];
+  const std::int32_t layers = costs_->placement.layers[p.k];
   const std::int64_t recomputed = recomputed_layers(plan_, layers);
   std::vector<const BlockOps*> blocks;
   std::int32_t before = 0;  // blocks before the first layer
@@ -178,21 +178,21 @@ std::vector<std::vector<const Lowering::BlockOps*>> Lowering::blocks_of(const Pa
     before += leads ? 1 : 0;
   };
   const bool is_first = p.k == 0;
-  const bool is_last = p.k + 1 == costs_.placement.layers.size();
+  const bool is_last = p.k + 1 == costs_->placement.layers.size();
   const auto add_extra = [&](const std::vector<Op>& ops, bool leads) {
     if (ops.empty()) return;
     blocks.push_back(extra_ops_of(ops, !forward));
     before += leads ? 1 : 0;
   };
   if (has_arrival(p.pass.kind, p.k))
-    add_extra(forward ? costs_.blocks->forward_arrival : costs_.blocks->backward_arrival, true);
+    add_extra(forward ? costs_->blocks->forward_arrival : costs_->blocks->backward_arrival, true);
   add_end(forward ? is_first : is_last, forward ? BlockKind::embedding_forward : BlockKind::head_backward, true);
   for (std::int32_t i = 0; i < layers; ++i) {
     blocks.push_back(&block_ops_of(forward ? BlockKind::layer_forward : BlockKind::layer_backward,
                                    plan_.recompute == Recompute::full && i >= recomputed));
   }
   add_end(forward ? is_last : is_first, forward ? BlockKind::head_forward : BlockKind::embedding_backward, false);
-  if (!forward) add_extra(costs_.gradient_sums[p.k], false);
+  if (!forward) add_extra(costs_->gradient_sums[p.k], false);
 
   std::vector<std::vector<const BlockOps*>> dealt(static_cast<std::size_t>(parts));
   const std::int32_t count = static_cast<std::int32_t>(blocks.size());
@@ -209,12 +209,12 @@ const Lowering::BlockOps& Lowering::block_ops_of(BlockKind kind, bool keeps_acti
   for (const auto& [known, block] : block_ops_) {
     if (known == key) return block;
   }
-  BlockShape shape = costs_.blocks->shape;
+  BlockShape shape = costs_->blocks->shape;
   if (keeps_activations) shape.recompute = Recompute::none;
   const bool backward =
       kind == BlockKind::layer_backward || kind == BlockKind::embedding_backward || kind == BlockKind::head_backward;
   block_ops_.emplace_back(key, timed_ops(block_ops(kind, problem_.model, shape, problem_.software,
-                                                   problem_.training.precision, costs_.framework),
+                                                   problem_.training.precision, costs_->framework),
                                          shape, backward));
   return block_ops_.back().second;
 }
@@ -223,7 +223,7 @@ const Lowering::BlockOps* Lowering::extra_ops_of(const std::vector<Op>& ops, boo
   for (const auto& [known, block] : extra_ops_) {
     if (known == &ops) return &block;
   }
-  extra_ops_.emplace_back(&ops, timed_ops(ops, costs_.blocks->shape, backward));
+  extra_ops_.emplace_back(&ops, timed_ops(ops, costs_->blocks->shape, backward));
   return &extra_ops_.back().second;
 }
 
@@ -231,7 +231,7 @@ const Lowering::BlockOps* Lowering::extra_ops_of(const std::vector<Op>& ops, boo
 Lowering::BlockOps Lowering::timed_ops(std::vector<Op> ops, const BlockShape& shape, bool backward) {
   BlockOps block;
   block.ops = std::move(ops);
-  block.times = op_times(block.ops, shape, problem_, costs_.framework, backward);
+  block.times = op_times(block.ops, shape, problem_, costs_->framework, backward);
   block.backward = backward;
   block.first_payload = static_cast<std::int32_t>(step_.work.size());
   for (const Op& op : block.ops) {
@@ -248,7 +248,7 @@ Lowering::BlockOps Lowering::timed_ops(std::vector<Op> ops, const BlockShape& sh
 }
 
 void Lowering::add_pass_memory(const PassState& p) {
-  const PassMemory m = pass_memory(plan_, costs_, p.k);
+  const PassMemory m = pass_memory(plan_, *costs_, p.k);
   const TaskId first = p.tasks->first;
   const TaskId last = p.tasks->last;
   const auto effect = [&](TaskId task, std::string_view label, bool at_end, std::int64_t amount) {

@@ -7,8 +7,8 @@ using sim::kNone;
 
 /// What is left to reduce once a stage's passes are done.
 void Lowering::finish_reductions(std::int32_t s, TaskId last_pass) {
-  const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(s)];
-  const StageCost& stage = costs_.stages[static_cast<std::size_t>(s)];
+  const StageLanes& lanes = lanes_of(s);
+  const StageCost& stage = costs_->stages[static_cast<std::size_t>(s)];
   TaskId ready = last_pass;
   const auto after = [&](TaskId next) {
     g_.add_dependency(ready, next);
@@ -39,26 +39,28 @@ void Lowering::finish_reductions(std::int32_t s, TaskId last_pass) {
 
 void Lowering::finish_step() {
   // A lane of its own without a wait label: who waits here waits for what the last stage to arrive was doing.
-  step_.all_stages = g_.add_lane({.name = "all stages", .device = 0, .kind = sim::LaneKind::communication});
+  const sim::LaneId all_stages =
+      g_.add_lane({.name = "all stages", .device = device_of(0), .kind = sim::LaneKind::communication});
+  if (replica_ == 0) step_.all_stages = all_stages;
   const auto together = [&](const Message& m, WorkGroup group) {
-    return g_.add_task({.lane = step_.all_stages,
+    return g_.add_task({.lane = all_stages,
                         .label = data_label_,
                         .duration = m.total,
                         .payload = add_work(MessageWork{m.op, static_cast<std::int64_t>(m.size.base()), group})});
   };
   TaskId embedding = kNone;
-  if (costs_.embedding_reduce.total.count > 0) {
-    embedding = together(costs_.embedding_reduce, WorkGroup::embedding);
+  if (costs_->embedding_reduce.total.count > 0) {
+    embedding = together(costs_->embedding_reduce, WorkGroup::embedding);
     depend_on_gradients(gradients_ready_.front(), embedding);
     depend_on_gradients(gradients_ready_.back(), embedding);
   }
   // Every stage's optimizer waits for the norm of all gradients.
-  const TaskId norm = together(costs_.norm_reduce, WorkGroup::model);
+  const TaskId norm = together(costs_->norm_reduce, WorkGroup::model);
   for (const Ready& r : gradients_ready_) depend_on_gradients(r, norm);
   if (embedding != kNone) g_.add_dependency(embedding, norm);
   for (std::int32_t s = 0; s < plan_.pipeline; ++s) {
-    const StageLanes& lanes = step_.lanes[static_cast<std::size_t>(s)];
-    const StageCost& stage = costs_.stages[static_cast<std::size_t>(s)];
+    const StageLanes& lanes = lanes_of(s);
+    const StageCost& stage = costs_->stages[static_cast<std::size_t>(s)];
     TaskId previous = add_optimizer(s, norm);
     if (data_parallel() && (plan_.zero_stage == 1 || plan_.zero_stage == 2) && !gathers_ahead()) {
       for (std::int32_t b = 0; b < stage.data.buckets; ++b) {
@@ -72,15 +74,15 @@ void Lowering::finish_step() {
 
 /// The optimizer's step on `stage` after `norm`; gives its last task.
 Lowering::TaskId Lowering::add_optimizer(std::int32_t s, TaskId norm) {
-  const sim::LaneId compute = step_.lanes[static_cast<std::size_t>(s)].compute;
-  const StageCost& stage = costs_.stages[static_cast<std::size_t>(s)];
+  const sim::LaneId compute = lanes_of(s).compute;
+  const StageCost& stage = costs_->stages[static_cast<std::size_t>(s)];
   if (!options_.kernels) {
     const TaskId task = g_.add_task({.lane = compute, .label = optimizer_label_, .duration = stage.optimizer});
     g_.add_dependency(norm, task);
     return task;
   }
   TaskId task = norm;
-  for (const TimedKernel& k : optimizer_kernels(problem_, plan_, costs_, stage.parameters)) {
+  for (const TimedKernel& k : optimizer_kernels(problem_, plan_, *costs_, stage.parameters)) {
     const TaskId next =
         g_.add_task({.lane = compute, .label = optimizer_label_, .duration = k.time, .payload = add_work(k.kernel)});
     g_.add_dependency(task, next);

@@ -3,8 +3,11 @@
 
 #include <array>
 #include <deque>
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -16,7 +19,7 @@ namespace foretrain {
 /// Builds one StepGraph. Used once.
 class Lowering {
  public:
-  Lowering(const Problem& problem, const Plan& plan, const PlanCosts& costs, PeakMoments& moments,
+  Lowering(const Problem& problem, const Plan& plan, std::span<const SimulatedReplica> replicas, PeakMoments& moments,
            const LowerOptions& options);
   StepGraph run();
 
@@ -56,6 +59,7 @@ class Lowering {
   };
 
   // lower.cc: devices, stages, messages between stages
+  void enter(std::size_t replica);
   void add_device(std::int32_t stage);
   void make_labels();
   void add_static_memory(std::int32_t stage);
@@ -65,12 +69,21 @@ class Lowering {
   void link_rounds(sim::PassKind kind, std::size_t k, std::size_t sender, std::int32_t micro_batch);
   TaskId add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
                      std::int32_t index = sim::kNone, bool sends = false);
+  TaskId add_shared_message(std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
+                            std::int32_t index);
+  sim::RouteId shared_route(std::int32_t stage, bool over_replicas, std::int32_t gang, double crossing);
+  [[nodiscard]] sim::DeviceId device_of(std::int32_t stage) const {
+    return static_cast<sim::DeviceId>(first_device_) + stage;
+  }
+  [[nodiscard]] const StageLanes& lanes_of(std::int32_t stage) const {
+    return step_.lanes[first_device_ + static_cast<std::size_t>(stage)];
+  }
   std::int32_t add_work(Work work);
   sim::LabelId label_of_part(std::string_view part);
   sim::LabelId label_of_block(std::string name, const BlockCost& block);
   [[nodiscard]] std::size_t pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const;
   PassTasks& tasks(sim::PassKind kind, std::size_t k, std::int32_t micro_batch);
-  [[nodiscard]] BytesPerSecond fastest_message(const DataParallelCost& d) const;
+  [[nodiscard]] BytesPerSecond fastest_message(std::size_t stage) const;
   sim::RouteId route_of(std::int32_t stage, double crossing);
   [[nodiscard]] std::size_t virtual_stage(std::int32_t stage, std::int32_t chunk) const;
   [[nodiscard]] bool has_arrival(sim::PassKind kind, std::size_t k) const;
@@ -105,7 +118,10 @@ class Lowering {
 
   const Problem& problem_;
   const Plan& plan_;
-  const PlanCosts& costs_;
+  std::span<const SimulatedReplica> replicas_;
+  const PlanCosts* costs_ = nullptr;  // of the replica at work
+  std::size_t replica_ = 0;
+  std::size_t first_device_ = 0;  // of this replica
   PeakMoments& moments_;
   LowerOptions options_;
   StepGraph step_;
@@ -115,7 +131,12 @@ class Lowering {
     sim::LinkId nic = sim::kNone, up = sim::kNone;
     std::vector<std::pair<double, sim::RouteId>> routes;  ///< by the part that leaves the leaf
   };
-  std::vector<StageNetwork> networks_;  // [stage]
+  std::vector<StageNetwork> networks_;  // [device]
+  // Collectives that several replicas run together, in order: by stage, whether over replicas of shards, and gang. How
+  // many of them each device has come to: by device.
+  std::map<std::tuple<std::int32_t, bool, std::int32_t>, std::vector<TaskId>> shared_;
+  std::map<std::pair<std::int32_t, bool>, std::size_t> next_shared_;
+  std::map<std::tuple<std::int32_t, bool, std::int32_t, double>, sim::RouteId> shared_routes_;
   std::vector<std::pair<std::string_view, sim::LabelId>> simple_labels_;
   std::array<sim::LabelId, kTimeLabelNames.size()> op_labels_{};
   sim::LabelId data_label_ = 0, transfer_label_ = 0, optimizer_label_ = 0, host_label_ = 0, tensor_label_ = 0;

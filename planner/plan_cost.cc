@@ -21,17 +21,18 @@ DataGroups data_groups(const Plan& plan, const ClusterSpec& cluster) {
           .replica = group_layout(all / shard, plan.tensor * shard, cluster)};
 }
 
-Message message(const Problem& problem, CollectiveOp op, double size, const GroupLayout& group) {
+Message message(const Problem& problem, CollectiveOp op, double size, const GroupLayout& group,
+                const LinkShares& shares = {}) {
   if (group.ranks <= 1 || size <= 0) return {};
   const CalibratedCollectiveTime t =
       collective_time(op, size * bytes, group, problem.cluster, problem.calibration.get());
-  Message m = to_message(op, size * bytes, t.time);
+  Message m = to_message(op, size * bytes, slowed(t.time, shares));
   m.use = t.use;
   return m;
 }
 
 DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, const PlanCosts& costs,
-                                    std::int64_t parameters, double end_parameters) {
+                                    std::int64_t parameters, double end_parameters, const StageHealth& health) {
   const FrameworkSpec& f = costs.framework;
   const DataGroups groups = data_groups(plan, problem.cluster);
   const double ranks = static_cast<double>(plan.data) * plan.context;
@@ -42,12 +43,15 @@ DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, co
   const double gathered_bytes = std::min(2.0, f.parameter_bytes);
   if (plan.zero_stage == 3) {
     const double layer = static_cast<double>(costs.blocks->parameters.layer);
-    d.layer_gather = message(problem, CollectiveOp::all_gather, layer * gathered_bytes, groups.shard);
-    d.layer_reduce = message(problem, CollectiveOp::reduce_scatter, layer * reduce_bytes, groups.shard);
-    d.ends_gather = message(problem, CollectiveOp::all_gather, end_parameters * gathered_bytes, groups.shard);
-    d.ends_reduce = message(problem, CollectiveOp::reduce_scatter, end_parameters * reduce_bytes, groups.shard);
-    d.replica_reduce = message(problem, CollectiveOp::all_reduce,
-                               n * reduce_bytes / static_cast<double>(groups.shard.ranks), groups.replica);
+    d.layer_gather = message(problem, CollectiveOp::all_gather, layer * gathered_bytes, groups.shard, health.data);
+    d.layer_reduce = message(problem, CollectiveOp::reduce_scatter, layer * reduce_bytes, groups.shard, health.data);
+    d.ends_gather =
+        message(problem, CollectiveOp::all_gather, end_parameters * gathered_bytes, groups.shard, health.data);
+    d.ends_reduce =
+        message(problem, CollectiveOp::reduce_scatter, end_parameters * reduce_bytes, groups.shard, health.data);
+    d.replica_reduce =
+        message(problem, CollectiveOp::all_reduce, n * reduce_bytes / static_cast<double>(groups.shard.ranks),
+                groups.replica, health.replica);
     return d;
   }
   const double bucket = std::max(f.bucket_parameters, 1e6 * ranks);
@@ -57,13 +61,15 @@ DataParallelCost data_parallel_cost(const Problem& problem, const Plan& plan, co
               static_cast<std::int32_t>(std::clamp(std::round(n / chunks / bucket), 1.0, std::max(1.0, 64 / chunks)));
   const double per_bucket = n / d.buckets;
   if (plan.zero_stage == 0) {
-    d.reduce = message(problem, CollectiveOp::all_reduce, per_bucket * reduce_bytes, data_group(plan, problem.cluster));
+    d.reduce = message(problem, CollectiveOp::all_reduce, per_bucket * reduce_bytes, data_group(plan, problem.cluster),
+                       health.data);
     return d;
   }
-  d.reduce = message(problem, CollectiveOp::reduce_scatter, per_bucket * reduce_bytes, groups.shard);
-  d.gather = message(problem, CollectiveOp::all_gather, per_bucket * gathered_bytes, groups.shard);
-  d.replica_reduce = message(problem, CollectiveOp::all_reduce,
-                             n * reduce_bytes / static_cast<double>(groups.shard.ranks), groups.replica);
+  d.reduce = message(problem, CollectiveOp::reduce_scatter, per_bucket * reduce_bytes, groups.shard, health.data);
+  d.gather = message(problem, CollectiveOp::all_gather, per_bucket * gathered_bytes, groups.shard, health.data);
+  d.replica_reduce =
+      message(problem, CollectiveOp::all_reduce, n * reduce_bytes / static_cast<double>(groups.shard.ranks),
+              groups.replica, health.replica);
   return d;
 }
 
@@ -80,6 +86,8 @@ Picoseconds copies_of(const Problem& problem, const PlanCosts& c, double moved) 
   return moved > 0 ? timed(problem, MemoryOp::copy, elements, elements * moved / 2, elements * moved / 2).time
                    : Picoseconds{};
 }
+
+Picoseconds scaled(Picoseconds t, double factor) { return {std::llround(static_cast<double>(t.count) * factor)}; }
 
 /// ZeRO-3 runs a layer beside the gathers of the next and the reductions of the last: while they run, NCCL's channels
 /// hold their SMs. What it copies before and after them runs on the compute lane.
@@ -115,12 +123,13 @@ Bytes activation_message(const Problem& problem, const BlockShape& shape) {
 }
 
 /// Split over the tensor group under sequence parallelism, or where the framework does so.
-Message transfer_message(const Problem& problem, const Plan& plan, const FrameworkSpec& f) {
+Message transfer_message(const Problem& problem, const Plan& plan, const FrameworkSpec& f,
+                         const LinkShares& shares = {}) {
   if (plan.pipeline == 1) return {};
   const double parts = plan.sequence_parallel || f.splits_pipeline_messages ? plan.tensor : 1;
   return message(problem, CollectiveOp::send_recv,
                  activation_message(problem, block_shape(problem, plan)) / bytes / parts,
-                 pipeline_pair(plan, problem.cluster));
+                 pipeline_pair(plan, problem.cluster), shares);
 }
 
 /// Gathers of a received activation [s/cp, b, h], or of its gradient, over the tensor group that sent it in parts.
@@ -217,12 +226,13 @@ BlockShape block_shape(const Problem& problem, const Plan& plan) {
           .recompute = plan.recompute};
 }
 
-BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const FrameworkSpec& framework) {
+BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const FrameworkSpec& framework,
+                       const CellHealth& health) {
   BlockCosts c;
   c.shape = shape;
   const auto cost = [&](BlockKind kind, const BlockShape& s, bool backward) {
     return block_cost(block_ops(kind, problem.model, s, problem.software, problem.training.precision, framework), s,
-                      problem, framework, backward);
+                      problem, framework, backward, health);
   };
   BlockShape kept = shape;
   kept.recompute = Recompute::none;
@@ -236,8 +246,8 @@ BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const Fr
   c.head_backward = cost(BlockKind::head_backward, shape, true);
   c.forward_arrival = arrival_gathers(problem, shape, framework, framework.forward_gathers);
   c.backward_arrival = arrival_gathers(problem, shape, framework, framework.backward_gathers);
-  c.forward_arrival_cost = block_cost(c.forward_arrival, shape, problem, framework, false);
-  c.backward_arrival_cost = block_cost(c.backward_arrival, shape, problem, framework, true);
+  c.forward_arrival_cost = block_cost(c.forward_arrival, shape, problem, framework, false, health);
+  c.backward_arrival_cost = block_cost(c.backward_arrival, shape, problem, framework, true, health);
   c.traits = memory_traits(problem.software, problem.training.precision, framework.fused_cross_entropy,
                            problem.cluster.gpu.compute_capability);
   c.activations =
@@ -246,8 +256,14 @@ BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const Fr
   return c;
 }
 
+const Message& transfer_to(const PlanCosts& costs, std::size_t stage, bool forward) {
+  const std::vector<Message>& own = forward ? costs.forward_transfers : costs.backward_transfers;
+  return own.empty() ? costs.transfer : own[stage];
+}
+
 PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<const BlockCosts> blocks,
-                     const FrameworkSpec& framework) {
+                     const FrameworkSpec& framework, const ReplicaHealth* health) {
+  static const StageHealth kHealthy;
   PlanCosts c;
   c.framework = framework;
   c.blocks = std::move(blocks);
@@ -263,30 +279,34 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
   c.gradient_sums.resize(virtual_stages);
   for (std::size_t k = 0; k < virtual_stages; ++k) {
     const std::int64_t layers = c.placement.layers[k];
-    if (k > 0 && k + 1 < virtual_stages && layers == c.placement.layers[k - 1] && k > 1) {
+    const StageHealth* faulty =
+        health != nullptr ? &health->stages[k % static_cast<std::size_t>(plan.pipeline)] : nullptr;
+    if (faulty == nullptr && k > 0 && k + 1 < virtual_stages && layers == c.placement.layers[k - 1] && k > 1) {
       c.forward[k] = c.forward[k - 1];
       c.backward[k] = c.backward[k - 1];
       c.gradient_sums[k] = c.gradient_sums[k - 1];
       continue;
     }
     const std::int64_t recomputed = recomputed_layers(plan, layers);
-    BlockCost forward = repeat(b.layer_forward, layers);
-    BlockCost backward = plan.recompute == Recompute::full
-                             ? repeat(b.layer_backward, recomputed) + repeat(b.layer_backward_kept, layers - recomputed)
-                             : repeat(b.layer_backward, layers);
+    const BlockCosts& own = faulty != nullptr ? *faulty->blocks : b;
+    BlockCost forward = repeat(own.layer_forward, layers);
+    BlockCost backward = plan.recompute == Recompute::full ? repeat(own.layer_backward, recomputed) +
+                                                                 repeat(own.layer_backward_kept, layers - recomputed)
+                                                           : repeat(own.layer_backward, layers);
     if (k == 0) {
-      forward = b.embedding_forward + forward;
-      backward = backward + b.embedding_backward;
+      forward = own.embedding_forward + forward;
+      backward = backward + own.embedding_backward;
     }
     if (k + 1 == virtual_stages) {
-      forward = forward + b.head_forward;
-      backward = b.head_backward + backward;
+      forward = forward + own.head_forward;
+      backward = own.head_backward + backward;
     }
     c.gradient_sums[k] = gradient_sum(
         problem, plan, c, layers * b.parameters.layer + end_parameters(problem, b.parameters, k, virtual_stages));
-    c.forward[k] = k > 0 ? b.forward_arrival_cost + forward : forward;
-    c.backward[k] = (k + 1 < virtual_stages ? b.backward_arrival_cost + backward : backward) +
-                    block_cost(c.gradient_sums[k], b.shape, problem, framework, true);
+    c.forward[k] = k > 0 ? own.forward_arrival_cost + forward : forward;
+    c.backward[k] = (k + 1 < virtual_stages ? own.backward_arrival_cost + backward : backward) +
+                    block_cost(c.gradient_sums[k], b.shape, problem, framework, true,
+                               faulty != nullptr ? faulty->cell : CellHealth{});
   }
 
   const std::size_t stages = static_cast<std::size_t>(plan.pipeline);
@@ -299,26 +319,35 @@ PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<c
         (s == 0 ? end_parameters(problem, b.parameters, 0, virtual_stages) : 0) +
         (last && virtual_stages > 1 ? end_parameters(problem, b.parameters, virtual_stages - 1, virtual_stages) : 0);
     stage.parameters = stage.layers * b.parameters.layer + ends;
-    if (s > 1 && !last && stage.parameters == c.stages[s - 1].parameters) {
+    const StageHealth& h = health != nullptr ? health->stages[s] : kHealthy;
+    if (health == nullptr && s > 1 && !last && stage.parameters == c.stages[s - 1].parameters) {
       stage = c.stages[s - 1];
       continue;
     }
-    stage.data = data_parallel_cost(problem, plan, c, stage.parameters, static_cast<double>(ends));
+    stage.data = data_parallel_cost(problem, plan, c, stage.parameters, static_cast<double>(ends), h);
     for (const TimedKernel& k : optimizer_kernels(problem, plan, c, stage.parameters)) stage.optimizer += k.time;
+    if (h.cell.compute < 1) stage.optimizer = scaled(stage.optimizer, 1 / h.cell.compute);
     if (plan.sequence_parallel && plan.tensor > 1) {
       const double norms = static_cast<double>(stage.layers * problem.model.norms_per_layer * problem.model.hidden);
       stage.gradient_tail = message(problem, CollectiveOp::all_reduce, norms * framework.gradient_bytes,
-                                    tensor_group(plan, problem.cluster));
+                                    tensor_group(plan, problem.cluster), h.cell.tensor);
     }
   }
   if (plan.zero_stage == 3) slow_beside_gathers(problem, plan, c);
   c.transfer = transfer_message(problem, plan, framework);
+  if (health != nullptr) {
+    for (const StageHealth& h : health->stages) {
+      c.forward_transfers.push_back(transfer_message(problem, plan, framework, h.forward_arrival));
+      c.backward_transfers.push_back(transfer_message(problem, plan, framework, h.backward_arrival));
+    }
+  }
   if (plan.pipeline > 1 && problem.model.tied_embeddings) {
     const double table =
         static_cast<double>(vocabulary_per_rank(problem.model.vocab, plan.tensor) * problem.model.hidden);
     const std::int64_t stride = gpus_used(plan) / plan.pipeline * (plan.pipeline - 1);
-    c.embedding_reduce = message(problem, CollectiveOp::all_reduce, table * framework.gradient_bytes,
-                                 group_layout(2, stride, problem.cluster));
+    c.embedding_reduce =
+        message(problem, CollectiveOp::all_reduce, table * framework.gradient_bytes,
+                group_layout(2, stride, problem.cluster), health != nullptr ? health->embedding : LinkShares{});
   }
   const std::int64_t model_parallel = std::int64_t{plan.tensor} * plan.pipeline;
   c.norm_reduce = message(problem, CollectiveOp::all_reduce, 8, group_layout(model_parallel, 1, problem.cluster));

@@ -29,7 +29,8 @@ struct BlockCosts {
   RankParameters parameters;
   /// A layer's part of full recomputation: layer_forward again; zero otherwise (for the report).
 };
-BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const FrameworkSpec& framework);
+BlockCosts block_costs(const Problem& problem, const BlockShape& shape, const FrameworkSpec& framework,
+                       const CellHealth& health = {});
 BlockShape block_shape(const Problem& problem, const Plan& plan);
 
 /// A message or collective on a communication lane: `fixed`, then `flow` bytes through the GPU's share of the NICs at
@@ -69,21 +70,39 @@ struct PlanCosts {
   std::vector<BlockCost> forward, backward;    ///< [virtual stage]
   std::vector<std::vector<Op>> gradient_sums;  ///< [virtual stage] after a backward pass, in `backward` already
   std::vector<double> forward_slowdown,
-      backward_slowdown;             ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
-  std::vector<StageCost> stages;     ///< [stage]
-  Message transfer;                  ///< activations or their gradients between neighbouring stages
-  Message embedding_reduce;          ///< tied embeddings: sum over first and last stage
-  Message norm_reduce;               ///< global gradient norm over the model-parallel ranks
-  std::int64_t workspace_bytes = 0;  ///< on every stage: workspaces, and NCCL's buffers
+      backward_slowdown;          ///< [virtual stage] by collectives beside a pass (ZeRO-3); in `forward` already
+  std::vector<StageCost> stages;  ///< [stage]
+  Message transfer;               ///< activations or their gradients between neighbouring stages
+  std::vector<Message> forward_transfers, backward_transfers;  ///< [receiving stage] where they differ; else empty
+  Message embedding_reduce;                                    ///< tied embeddings: sum over first and last stage
+  Message norm_reduce;                                         ///< global gradient norm over the model-parallel ranks
+  std::int64_t workspace_bytes = 0;                            ///< on every stage: workspaces, and NCCL's buffers
   std::int64_t nccl_bytes = 0;
   FrameworkSpec framework;
   std::int32_t micro_batches = 1;
   std::int32_t shard_ranks = 1;  ///< ranks that share one copy of what ZeRO shards
 };
 
-/// Costs of a legal plan. `blocks` must be block_costs of block_shape(problem, plan).
+/// The message of a pass to `stage`: an activation forward, its gradient backward.
+const Message& transfer_to(const PlanCosts& costs, std::size_t stage, bool forward);
+
+/// What a stage of a replica on a faulty cluster has of its healthy speed.
+struct StageHealth {
+  CellHealth cell;
+  LinkShares forward_arrival, backward_arrival;  ///< of the messages that it receives
+  LinkShares data, replica;                      ///< of its data-parallel collectives; of HSDP's sums over replicas
+  std::shared_ptr<const BlockCosts> blocks;      ///< block_costs of `cell`
+};
+/// One replica, stage by stage.
+struct ReplicaHealth {
+  std::vector<StageHealth> stages;
+  LinkShares embedding;  ///< of the sum of tied embeddings
+};
+
+/// Costs of a legal plan. `blocks` must be block_costs of block_shape(problem, plan). `health`: of a replica that is
+/// not in full health, or null.
 PlanCosts plan_costs(const Problem& problem, const Plan& plan, std::shared_ptr<const BlockCosts> blocks,
-                     const FrameworkSpec& framework);
+                     const FrameworkSpec& framework, const ReplicaHealth* health = nullptr);
 
 /// One kernel of the optimizer step.
 struct TimedKernel {

@@ -35,6 +35,22 @@ Json stages_json(const PlanReport& report) {
 
 std::int64_t whole(Bytes size) { return static_cast<std::int64_t>(size.base()); }
 
+Json faults_json(const FaultReport& report, Seconds step) {
+  Json each = Json::array();
+  for (const FaultCost& fault : report.faults) {
+    Json slows = Json::array();
+    for (const SlowGroups& groups : fault.slows)
+      slows.push_back({{"kind", groups.kind}, {"numbers", groups.groups}, {"share", groups.share}});
+    each.push_back(
+        {{"fault", fault.name}, {"share", fault.share}, {"cost_seconds", fault.cost.base()}, {"slows", slows}});
+  }
+  const Seconds cost = step - report.healthy_step;
+  return {{"healthy_step_seconds", report.healthy_step.base()},
+          {"cost_seconds", cost.base()},
+          {"cost_fraction", cost / report.healthy_step},
+          {"each", each}};
+}
+
 Json plan_json(const PlanReport& report, std::size_t rank) {
   Json time = Json::object();
   for (const TimePart& part : report.time) time[part.name] = part.time.base();
@@ -55,6 +71,7 @@ Json plan_json(const PlanReport& report, std::size_t rank) {
                {"bounding_stage", report.bounding_stage},
                {"gpus_used", gpus_used(report.plan)},
                {"rank_map", {{"order", report.plan.rank_order}}}};
+  if (report.faults) plan["faults"] = faults_json(*report.faults, report.step);
   if (report.rejection) {
     const Rejection& rejection = *report.rejection;
     plan["rejection"] = {{"reason", kRejectionNames[static_cast<std::size_t>(rejection.reason)]},

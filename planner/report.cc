@@ -6,6 +6,7 @@
 #include "planner/legality.h"
 #include "planner/long_step.h"
 #include "planner/lower.h"
+#include "planner/plan_replicas.h"
 #include "sim/simulator.h"
 
 namespace foretrain {
@@ -39,25 +40,27 @@ std::vector<TimePart> time_of_stage(const StepGraph& step, const sim::Timeline& 
 
 /// Simulates the step, or where it is long what stands for it, and fills in what it takes. The details are those of the
 /// step that was simulated last.
-void fill_step(DetailedReport& d, const Problem& problem, const PlanCosts& costs, PeakMoments& moments) {
+void fill_step(DetailedReport& d, const Problem& problem, const std::vector<SimulatedReplica>& replicas,
+               PeakMoments& moments) {
   PlanReport& r = d.report;
-  const std::optional<StandIns> s = stand_ins(r.plan, costs.micro_batches);
-  StepGraph step = lower(problem, r.plan, s ? with_micro_batches(costs, s->longer) : costs, moments);
+  const std::int32_t micro_batches = replicas.front().costs->micro_batches;
+  const std::optional<StandIns> s = stand_ins(r.plan, micro_batches);
+  StepGraph step = lower(problem, r.plan, s ? with_micro_batches(replicas, s->longer) : replicas, moments);
   d.timeline = sim::simulate(step.graph);
   const std::size_t stage = busiest_stage(step, d.timeline);
   Picoseconds makespan = d.timeline.makespan;
   r.time = time_of_stage(step, d.timeline, stage);
   if (s) {
-    const StepGraph shorter = lower(problem, r.plan, with_micro_batches(costs, s->shorter), moments);
+    const StepGraph shorter = lower(problem, r.plan, with_micro_batches(replicas, s->shorter), moments);
     const sim::Timeline timeline = sim::simulate(shorter.graph);
-    makespan = on_line(*s, timeline.makespan, makespan, costs.micro_batches);
+    makespan = on_line(*s, timeline.makespan, makespan, micro_batches);
     const std::vector<TimePart> time = time_of_stage(shorter, timeline, stage);
     FORETRAIN_CHECK(time.size() == r.time.size());
     for (std::size_t i = 0; i < time.size(); ++i)
-      r.time[i].time = Seconds::from_base(on_line(*s, time[i].time.base(), r.time[i].time.base(), costs.micro_batches));
+      r.time[i].time = Seconds::from_base(on_line(*s, time[i].time.base(), r.time[i].time.base(), micro_batches));
   }
   std::erase_if(r.time, [](const TimePart& part) { return part.time.base() <= 0; });
-  r.bounding_stage = static_cast<int>(stage);
+  r.bounding_stage = static_cast<int>(stage) % r.plan.pipeline;
   r.step = to_seconds(makespan);
   d.graph = std::move(step.graph);
 }
@@ -85,9 +88,9 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
   const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
   r.rejection = break_of_time(problem, plan, *blocks);
   if (r.rejection) return d;
-  const PlanCosts costs = plan_costs(problem, plan, blocks, framework);
+  const std::vector<SimulatedReplica> replicas = PlanReplicas(problem).of(plan, blocks, framework);
   PeakMoments moments;
-  r.stages = memory_anatomy(problem, plan, costs, moments);
+  r.stages = memory_anatomy(problem, plan, *replicas.front().costs, moments);
   std::int64_t most = 0;
   for (const MemoryAnatomy& m : r.stages) most = std::max(most, m.total);
   r.peak_memory = static_cast<double>(most) * bytes;
@@ -97,7 +100,7 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
                             .excess = (r.peak_memory - r.memory_limit).base()};
     if (!options.even_if_too_big) return d;
   }
-  fill_step(d, problem, costs, moments);
+  fill_step(d, problem, replicas, moments);
   fill_rates(r, problem);
   r.interval = step_interval(problem, r.time, r.step);
   return d;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "planner/fault_report.h"
 #include "planner/memory.h"
 #include "planner/plan.h"
 #include "planner/problem.h"
@@ -38,6 +39,7 @@ struct PlanReport {
   Bytes peak_memory, memory_limit;  ///< largest stage; what a GPU can give
   std::vector<TimePart> time;       ///< sums to step
   int bounding_stage = 0;
+  std::optional<FaultReport> faults;  ///< what the cluster's faults cost, where somebody asked
 };
 
 /// Judges one plan fully: legality, memory, lowering, simulation. A plan that does not fit is still simulated when

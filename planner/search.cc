@@ -138,7 +138,7 @@ class Search {
       const Plan plan = space_.unpack(c.plan);
       Judge& judge = *judges_[thread];
       // A long step's time is drawn through two shorter ones: the bound holds for it all the same.
-      c.time = std::max(c.time, step_time(problem_, plan, judge.costs(plan), judge.moments()));
+      c.time = std::max(c.time, judge.step_time(plan));
       done[i] = 1;
       candidates_[from + i].time = c.time;
       candidates_[from + i].simulated = true;

@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/spec_error.h"
+#include "hwmodels/health.h"
 
 namespace foretrain::sim {
 namespace {
@@ -59,6 +61,9 @@ std::uint64_t flow_hash(std::int64_t from, std::int64_t to, std::int32_t channel
   return h ^ (h >> 31);
 }
 
+/// A dead link stays in the graph, as slow as nothing: no way leads over it.
+double alive(double share) { return std::max(share, 1e-9); }
+
 struct LinkOfEdge {
   LinkId link = kNone;
 };
@@ -101,17 +106,19 @@ struct Topology::Impl {
   void walk_nvlink(std::vector<Vertex>& way, std::int64_t from, std::int64_t to, std::uint64_t hash) const;
   void walk_host(std::vector<Vertex>& way, std::int64_t from_switch, std::int64_t to_switch, Vertex to) const;
   [[nodiscard]] std::vector<Vertex> way(std::int64_t from, std::int64_t to, const RouteOptions& options) const;
+  [[noreturn]] void fail_cut_off(std::int64_t from, std::int64_t to, std::int64_t up, std::int64_t down) const;
 
   ClusterSpec spec;
+  ClusterHealth health;
   std::int64_t nodes = 1, switches_per_node = 1, sockets_per_node = 1;
   Graph graph;
   std::vector<TopologyVertex> vertices;
   std::vector<TopologyLink> links;
   std::array<std::int32_t, kKindNames.size()> counts{};
-  std::vector<Vertex> gpus, nvswitches, pcie_switches, sockets, nics, leaves, spines;
+  std::vector<Vertex> gpus, nvswitches, pcie_switches, sockets, nics, leaves, spines, live_spines;
 };
 
-Topology::Impl::Impl(const ClusterSpec& cluster) : spec(cluster), nodes(node_count(cluster)) {
+Topology::Impl::Impl(const ClusterSpec& cluster) : spec(cluster), health(cluster), nodes(node_count(cluster)) {
   FORETRAIN_CHECK(spec.gpus >= 1 && spec.node.gpus_per_node >= 1 && spec.nvlink_domain >= 1);
   FORETRAIN_CHECK(spec.node.nics_per_node >= 0 && (spec.node.nics_per_node >= 1 || nodes == 1));
   FORETRAIN_CHECK(spec.network.nodes_per_leaf >= 1 && spec.network.oversubscription >= 1);
@@ -157,8 +164,10 @@ void Topology::Impl::add_node_fabric() {
       join(nics.back(), pcie_switches[static_cast<std::size_t>(switch_of_nic(node, i))], pcie);
     }
   }
+  const bool scale_up = spec.node.fabric == IntraNodeFabric::pcie || spec.node.fabric == IntraNodeFabric::pcie_no_p2p;
   for (std::int64_t g = 0; g < spec.gpus; ++g)
-    join(gpu(g), pcie_switches[static_cast<std::size_t>(switch_of_gpu(g))], pcie);
+    join(gpu(g), pcie_switches[static_cast<std::size_t>(switch_of_gpu(g))],
+         (scale_up ? health.scale_up_share(g) : 1.0) * pcie);
 }
 
 /// One vertex stands for all NVSwitches of a domain: they are non-blocking.
@@ -168,7 +177,7 @@ void Topology::Impl::add_nvlink() {
     case IntraNodeFabric::nvswitch:
       for (std::int64_t g = 0; g < spec.gpus; ++g) {
         if (g % spec.nvlink_domain == 0) nvswitches.push_back(add(VertexKind::nvswitch));
-        join(gpu(g), nvswitches.back(), bandwidth);
+        join(gpu(g), nvswitches.back(), health.scale_up_share(g) * bandwidth);
       }
       break;
     case IntraNodeFabric::nvlink_mesh:
@@ -180,7 +189,8 @@ void Topology::Impl::add_nvlink() {
               spec.node.fabric == IntraNodeFabric::nvlink_mesh
                   ? 1.0 / static_cast<double>(n - 1)
                   : kCubeMesh[static_cast<std::size_t>(a % n)][static_cast<std::size_t>(b % n)] / kCubeMeshLinksPerGpu;
-          if (share > 0) join(gpu(a), gpu(b), share * bandwidth);
+          const double health_of_link = std::min(health.scale_up_share(a), health.scale_up_share(b));
+          if (share > 0) join(gpu(a), gpu(b), health_of_link * share * bandwidth);
         }
       break;
     case IntraNodeFabric::pcie:
@@ -190,37 +200,40 @@ void Topology::Impl::add_nvlink() {
 }
 
 void Topology::Impl::add_network() {
-  const std::int64_t groups = ceil_div(nodes, spec.network.nodes_per_leaf);
-  const std::int64_t nics_per_node = spec.node.nics_per_node;
-  const std::int64_t leaf_count = spec.node.rail_optimised ? groups * nics_per_node : groups;
-  const std::int64_t nics_per_leaf =
-      std::min(nodes, spec.network.nodes_per_leaf) * (spec.node.rail_optimised ? 1 : nics_per_node);
   const BytesPerSecond port = spec.network.efficiency * spec.node.nic_bandwidth;
-  for (std::int64_t i = 0; i < leaf_count; ++i) leaves.push_back(add(VertexKind::leaf));
+  const std::int64_t leaf_number = leaf_count(spec);
+  for (std::int64_t i = 0; i < leaf_number; ++i) leaves.push_back(add(VertexKind::leaf));
   for (std::int64_t node = 0; node < nodes; ++node)
-    for (std::int64_t i = 0; i < nics_per_node; ++i)
-      join(nic(node, i), leaves[static_cast<std::size_t>(leaf_of_nic(node, i))], port);
-  if (leaf_count == 1) return;
+    for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i)
+      join(nic(node, i), leaves[static_cast<std::size_t>(leaf_of_nic(node, i))],
+           alive(health.nic_share(node, i)) * port);
   // Up-links as fast as a NIC, as many as the oversubscription leaves, rounded up and then slowed to match it.
-  const double up_links = static_cast<double>(nics_per_leaf) / spec.network.oversubscription;
-  const auto spine_count = static_cast<std::int64_t>(std::ceil(up_links - 1e-9));
-  for (std::int64_t i = 0; i < spine_count; ++i) spines.push_back(add(VertexKind::spine));
-  for (const Vertex leaf : leaves)
-    for (const Vertex spine : spines) join(leaf, spine, up_links / static_cast<double>(spine_count) * port);
+  const std::int64_t spine_number = spine_count(spec);
+  for (std::int64_t i = 0; i < spine_number; ++i) spines.push_back(add(VertexKind::spine));
+  for (std::int64_t i = 0; i < spine_number; ++i)
+    if (health.spine_share(i) > 0) live_spines.push_back(spines[static_cast<std::size_t>(i)]);
+  if (spine_number == 0) return;
+  const BytesPerSecond up = leaf_up_links(spec) / static_cast<double>(spine_number) * port;
+  for (std::int64_t l = 0; l < leaf_number; ++l)
+    for (std::int64_t i = 0; i < spine_number; ++i)
+      join(leaves[static_cast<std::size_t>(l)], spines[static_cast<std::size_t>(i)],
+           alive(health.leaf_share(l) * health.spine_share(i)) * up);
 }
 
-/// The NIC (of its node) that `gpu` sends `channel` through: those nearest to it in turn.
+/// The NIC (of its node) that `gpu` sends `channel` through: those nearest to it that work in turn.
 std::int64_t Topology::Impl::nic_for(std::int64_t gpu, std::int32_t channel) const {
   const std::int64_t node = node_of(gpu);
   std::vector<std::int64_t> nearest;
   int least = 3;
   for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i) {
     const std::int64_t theirs = switch_of_nic(node, i), own = switch_of_gpu(gpu);
+    if (health.nic_share(node, i) <= 0) continue;
     const int distance = theirs == own ? 0 : socket_of_switch(theirs) == socket_of_switch(own) ? 1 : 2;
     if (distance < least) nearest.clear();
     least = std::min(least, distance);
     if (distance == least) nearest.push_back(i);
   }
+  FORETRAIN_CHECK(!nearest.empty());  // a node without a working NIC is refused when the cluster is read
   return nearest[static_cast<std::size_t>(channel) % nearest.size()];
 }
 
@@ -272,6 +285,15 @@ void Topology::Impl::walk_host(std::vector<Vertex>& way, std::int64_t from_switc
   way.push_back(to);
 }
 
+void Topology::Impl::fail_cut_off(std::int64_t from, std::int64_t to, std::int64_t up, std::int64_t down) const {
+  const std::string why = live_spines.empty()
+                              ? "every spine is dead"
+                              : fmt::format("the up-links of leaf {} are dead", health.leaf_share(up) <= 0 ? up : down);
+  throw SpecError("cluster.faults",
+                  fmt::format("GPU {} of node {} cannot reach GPU {} of node {}: {}", from % spec.node.gpus_per_node,
+                              node_of(from), to % spec.node.gpus_per_node, node_of(to), why));
+}
+
 std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, const RouteOptions& options) const {
   const std::uint64_t hash = flow_hash(from, to, options.channel);
   std::vector<Vertex> way{gpu(from)};
@@ -295,7 +317,9 @@ std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, cons
   const std::int64_t up = leaf_of_nic(node_of(from), from_nic), down = leaf_of_nic(node_of(to), to_nic);
   way.push_back(leaves[static_cast<std::size_t>(up)]);
   if (up != down) {
-    way.push_back(spines[hash % spines.size()]);
+    if (live_spines.empty() || health.leaf_share(up) <= 0 || health.leaf_share(down) <= 0)
+      fail_cut_off(from, to, up, down);
+    way.push_back(live_spines[hash % live_spines.size()]);
     way.push_back(leaves[static_cast<std::size_t>(down)]);
   }
   way.push_back(nic(node_of(to), to_nic));
@@ -325,6 +349,8 @@ bool Topology::connected() const {
   boost::breadth_first_search(impl_->graph, boost::vertex(0, impl_->graph), boost::color_map(color_map));
   return std::count(colors.begin(), colors.end(), boost::black_color) == std::ssize(colors);
 }
+
+std::int64_t Topology::nic_of(std::int64_t gpu, std::int32_t channel) const { return impl_->nic_for(gpu, channel); }
 
 std::vector<LinkId> Topology::route(std::int64_t from, std::int64_t to, const RouteOptions& options) const {
   FORETRAIN_CHECK(from >= 0 && from < impl_->spec.gpus && to >= 0 && to < impl_->spec.gpus && options.channel >= 0);

@@ -43,7 +43,8 @@ struct RouteOptions {
 /// Shapes, capacities and their sources: docs/models/network.md.
 class Topology {
  public:
-  /// Throws std::invalid_argument for a cube mesh of more than 8 GPUs.
+  /// Slow parts (ClusterSpec::faults) have less capacity. Throws std::invalid_argument for a cube mesh of more than 8
+  /// GPUs.
   explicit Topology(const ClusterSpec& cluster);
   ~Topology();
   Topology(Topology&&) noexcept;
@@ -58,9 +59,13 @@ class Topology {
   /// Every vertex can be reached from every other.
   [[nodiscard]] bool connected() const;
 
+  /// The NIC, counted in its node, that GPU `gpu` uses for `channel`: those nearest to it that work take turns.
+  [[nodiscard]] std::int64_t nic_of(std::int64_t gpu, std::int32_t channel) const;
+
   /// The links from GPU `from` to GPU `to`, in order; none from a GPU to itself. Fewest hops among the ways that
   /// hardware and NCCL take: NVLink where both share it (over one GPU between in a cube mesh), else PCIe inside a node,
-  /// else NIC to NIC. Equal ways are told apart by a hash of (from, to, channel), as ECMP does.
+  /// else NIC to NIC. Equal ways are told apart by a hash of (from, to, channel), as ECMP does. Dead NICs and spines
+  /// are gone round; SpecError names what cannot reach what where there is no way round.
   [[nodiscard]] std::vector<LinkId> route(std::int64_t from, std::int64_t to, const RouteOptions& options = {}) const;
 
  private:
