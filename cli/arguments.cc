@@ -67,7 +67,8 @@ Action add_plan(CLI::App& app) {
   add_count(app, "--top", o->top, 1, "how many plans to show and keep");
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_path(app, "-o,--output", o->output, "write the plans to this file");
-  add_path(app, "--trace", o->trace, "write the best plan's timeline to this file (Perfetto, chrome://tracing)");
+  add_path(app, "--trace", o->trace,
+           "write the best plan's timeline to this file (JSON for Perfetto and chrome; .pftrace: protobuf)");
   add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
   app.add_flag("-q,--quiet", o->quiet, Text("the winner in one line, and no progress"));
   app.add_flag("-v,--verbose", o->verbose, Text("also known troubles, and what 1 % more of each resource does"));
@@ -80,7 +81,8 @@ Action add_simulate(CLI::App& app) {
   add_job(app, o->job, "a job with a plan, or a plan file");
   add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
   add_path(app, "-o,--output", o->output, "write the result to this file");
-  add_path(app, "--trace", o->trace, "write the timeline to this file (Perfetto, chrome://tracing)");
+  add_path(app, "--trace", o->trace,
+           "write the timeline to this file (JSON for Perfetto and chrome; .pftrace: protobuf)");
   add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
   add_path(app, "--graph", o->graph, "write the step, kernel by kernel, to this file (foretrain-gpu runs it)");
   app.add_option("--rank", o->rank, Text("with --graph: the rank whose stage is written, or all"))

@@ -263,6 +263,15 @@ std::int32_t Lowering::add_work(Work work) {
   return static_cast<std::int32_t>(step_.work.size()) - 1;
 }
 
+/// What a message's task refers to: its Work in a kernel-level graph, otherwise the message itself.
+std::int32_t Lowering::payload_of(const Message& m, WorkGroup group, bool sends) {
+  if (options_.kernels) return add_work(MessageWork{m.op, std::llround(m.size.base()), group, sends});
+  if (!options_.memory) return kNone;
+  const auto [known, is_new] = message_numbers_.try_emplace(&m, static_cast<std::int32_t>(step_.messages.size()));
+  if (is_new) step_.messages.push_back(m);
+  return known->second;
+}
+
 Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label,
                                        WorkGroup group, std::int32_t index, bool sends) {
   if (replicas_.size() > 1 && lane == lanes_of(stage).data) return add_shared_message(stage, m, label, group, index);
@@ -275,7 +284,7 @@ Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, con
     task.route = route;
   }
   if (sends) task = {.lane = lane, .label = label, .index = index};  // its time is booked where it arrives
-  task.payload = add_work(MessageWork{m.op, std::llround(m.size.base()), group, sends});
+  task.payload = payload_of(m, group, sends);
   return g_.add_task(task);
 }
 

@@ -27,10 +27,11 @@ struct StepGraph {
   std::vector<StageLanes> lanes;  ///< [replica x stages + stage]
   sim::LaneId all_stages = 0;     ///< what all stages do together: gradient norm, tied embeddings; of the first replica
   std::vector<Work> work;         ///< payloads of a kernel-level graph
+  std::vector<Message> messages;  ///< payloads of other graphs, where LowerOptions::memory
 };
 
 struct LowerOptions {
-  bool memory = true;  ///< memory effects (a search needs only the time)
+  bool memory = true;  ///< memory effects, and messages as payloads (a search needs only the time)
   bool kernels =
       false;  ///< every kernel and collective a task with its Work as payload, instead of a task for a block of layers
 };

@@ -28,11 +28,10 @@ void Lowering::finish_reductions(std::int32_t s, TaskId last_pass) {
   }
   if (stage.gradient_tail.total.count > 0) {
     const Message& tail = stage.gradient_tail;
-    after(g_.add_task(
-        {.lane = lanes.compute,
-         .label = tensor_label_,
-         .duration = tail.total,
-         .payload = add_work(MessageWork{tail.op, static_cast<std::int64_t>(tail.size.base()), WorkGroup::tensor})}));
+    after(g_.add_task({.lane = lanes.compute,
+                       .label = tensor_label_,
+                       .duration = tail.total,
+                       .payload = payload_of(tail, WorkGroup::tensor)}));
   }
   gradients_ready_.push_back({ready, last_pass});
 }
@@ -43,10 +42,8 @@ void Lowering::finish_step() {
       g_.add_lane({.name = "all stages", .device = device_of(0), .kind = sim::LaneKind::communication});
   if (replica_ == 0) step_.all_stages = all_stages;
   const auto together = [&](const Message& m, WorkGroup group) {
-    return g_.add_task({.lane = all_stages,
-                        .label = data_label_,
-                        .duration = m.total,
-                        .payload = add_work(MessageWork{m.op, static_cast<std::int64_t>(m.size.base()), group})});
+    return g_.add_task(
+        {.lane = all_stages, .label = data_label_, .duration = m.total, .payload = payload_of(m, group)});
   };
   TaskId embedding = kNone;
   if (costs_->embedding_reduce.total.count > 0) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,7 @@ class Lowering {
     return step_.lanes[first_device_ + static_cast<std::size_t>(stage)];
   }
   std::int32_t add_work(Work work);
+  std::int32_t payload_of(const Message& m, WorkGroup group, bool sends = false);
   sim::LabelId label_of_part(std::string_view part);
   sim::LabelId label_of_block(std::string name, const BlockCost& block);
   [[nodiscard]] std::size_t pass_index(sim::PassKind kind, std::size_t k, std::int32_t micro_batch) const;
@@ -147,8 +149,9 @@ class Lowering {
   std::deque<std::pair<const std::vector<Op>*, BlockOps>> extra_ops_;       // of PlanCosts, beside the blocks
   std::vector<BlockCost> parts_;                                            // of the pass being added
   std::vector<std::vector<const BlockOps*>> part_blocks_;                   // the same, kernel by kernel
-  std::vector<TaskId> gathers_;         // ZeRO-1/2 parameters of the stage being added
-  std::vector<Ready> gradients_ready_;  // [stage]
+  std::vector<TaskId> gathers_;                                       // ZeRO-1/2 parameters of the stage being added
+  std::vector<Ready> gradients_ready_;                                // [stage]
+  std::unordered_map<const Message*, std::int32_t> message_numbers_;  // of PlanCosts, in step_.messages
   TaskId last_reduce_ = sim::kNone;
   TaskId t_before_ = sim::kNone;  // the layer before the last of the previous sharded pass
   Picoseconds owed_host_;         // launches of the last block that follow its start on the GPU

@@ -190,6 +190,8 @@ Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& t) {
   Message m;
   m.op = op;
   m.size = size;
+  m.algorithm = t.algorithm;
+  m.protocol = t.protocol;
   m.total = to_picoseconds(min(t.time, kLongestMessage));
   m.fixed = m.total;
   const Seconds moving = t.time - t.latency;

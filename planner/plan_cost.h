@@ -41,7 +41,9 @@ struct Message {
   Picoseconds fixed, total;
   Bytes flow;
   BytesPerSecond rate;
-  double crossing = 0;                        ///< part of the flow that leaves its leaf
+  double crossing = 0;  ///< part of the flow that leaves its leaf
+  NcclAlgorithm algorithm = NcclAlgorithm::none;
+  NcclProtocol protocol = NcclProtocol::none;
   CalibrationUse use = CalibrationUse::none;  ///< what a calibration had to say of it
 };
 Message to_message(CollectiveOp op, Bytes size, const CollectiveTime& time);

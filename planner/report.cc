@@ -41,12 +41,12 @@ std::vector<TimePart> time_of_stage(const StepGraph& step, const sim::Timeline& 
 /// Simulates the step, or where it is long what stands for it, and fills in what it takes. The details are those of the
 /// step that was simulated last.
 void fill_step(DetailedReport& d, const Problem& problem, const std::vector<SimulatedReplica>& replicas,
-               PeakMoments& moments) {
+               PeakMoments& moments, bool rates) {
   PlanReport& r = d.report;
   const std::int32_t micro_batches = replicas.front().costs->micro_batches;
   const std::optional<StandIns> s = stand_ins(r.plan, micro_batches);
   StepGraph step = lower(problem, r.plan, s ? with_micro_batches(replicas, s->longer) : replicas, moments);
-  d.timeline = sim::simulate(step.graph);
+  d.timeline = sim::simulate(step.graph, {.rates = rates});
   const std::size_t stage = busiest_stage(step, d.timeline);
   Picoseconds makespan = d.timeline.makespan;
   r.time = time_of_stage(step, d.timeline, stage);
@@ -63,6 +63,7 @@ void fill_step(DetailedReport& d, const Problem& problem, const std::vector<Simu
   r.bounding_stage = static_cast<int>(stage) % r.plan.pipeline;
   r.step = to_seconds(makespan);
   d.graph = std::move(step.graph);
+  d.messages = std::move(step.messages);
 }
 
 void fill_rates(PlanReport& report, const Problem& problem) {
@@ -100,7 +101,7 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
                             .excess = (r.peak_memory - r.memory_limit).base()};
     if (!options.even_if_too_big) return d;
   }
-  fill_step(d, problem, replicas, moments);
+  fill_step(d, problem, replicas, moments, options.rates);
   fill_rates(r, problem);
   r.interval = step_interval(problem, r.time, r.step);
   return d;

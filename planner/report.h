@@ -12,6 +12,7 @@
 #include "planner/fault_report.h"
 #include "planner/memory.h"
 #include "planner/plan.h"
+#include "planner/plan_cost.h"
 #include "planner/problem.h"
 #include "planner/rejection.h"
 #include "planner/uncertainty.h"
@@ -46,6 +47,7 @@ struct PlanReport {
 /// `even_if_too_big` (compare and simulate), and has its rejection set.
 struct EvaluateOptions {
   bool even_if_too_big = false;
+  bool rates = false;  ///< in detail: the timeline holds the rates of flows (traces)
 };
 PlanReport evaluate(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
 
@@ -55,6 +57,7 @@ struct DetailedReport {
   PlanReport report;
   sim::TaskGraph graph;
   sim::Timeline timeline;
+  std::vector<Message> messages;  ///< payloads of the graph's tasks
 };
 DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
 

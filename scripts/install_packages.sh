@@ -3,8 +3,9 @@
 # With all of it there, nothing is asked of apt and no rights are needed.
 #
 #   scripts/install_packages.sh             build and test
-#   scripts/install_packages.sh --checks    also clang-format, for the format check, and Node and Chromium, for the
-#                                           report's tests (Chromium on Debian only: Ubuntu has it as a snap)
+#   scripts/install_packages.sh --checks    also clang-format, for the format check, protoc, which reads traces back, and
+#                                           Node and Chromium, for the report's tests (Chromium on Debian only: Ubuntu
+#                                           has it as a snap)
 #   scripts/install_packages.sh --bench     also google-benchmark, for foretrain_bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -78,6 +79,7 @@ main() {
       --checks)
         need_tool clang-format clang-format
         need_tool node nodejs
+        need_tool protoc protobuf-compiler
         if grep -qx 'ID=debian' /etc/os-release; then need_tool chromium chromium; fi
         ;;
       --bench) need_library libbenchmark-dev ;;

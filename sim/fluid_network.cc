@@ -229,6 +229,7 @@ void FluidNetwork::settle(FlowSlot slot, double rate, TimePoint now) {
     --l.unsettled_members;
   }
   if (same) return;
+  if (log_ != nullptr) log_->push_back({now, f.payload, BytesPerSecond::from_base(rate)});
   if (!is_new) f.remaining = std::max(0.0, f.remaining - f.rate * to_seconds(now - f.since).base());
   f.since = now;
   f.rate = rate;

@@ -9,6 +9,7 @@
 #include "base/time_point.h"
 #include "base/units.h"
 #include "sim/task_graph.h"
+#include "sim/timeline.h"
 
 namespace foretrain::sim {
 
@@ -31,6 +32,9 @@ class FluidNetwork {
   /// A flow of `size` > 0 begins; it moves nothing before the next share(). `uses` must outlive it; links may repeat.
   /// A `rate_limit` of 0 is none, and then `uses` must not be empty. `payload` is the caller's own number.
   FlowSlot start(std::int32_t payload, Bytes size, BytesPerSecond rate_limit, std::span<const LinkUse> uses);
+
+  /// From now on every new rate is added to `log`, which must outlive the network; payloads are its tasks.
+  void record(std::vector<RateChange>& log) { log_ = &log; }
 
   /// Flows have begun or completed since the last share().
   [[nodiscard]] bool changed() const { return flows_left_ || !new_flows_.empty(); }
@@ -109,6 +113,7 @@ class FluidNetwork {
   std::vector<SharedLink> links_;
   std::vector<FlowSlot> due_;  ///< binary heap of the flows under way by (due, number)
   std::int64_t flows_begun_ = 0;
+  std::vector<RateChange>* log_ = nullptr;
   // What changed since the last share().
   std::vector<FlowSlot> new_flows_;
   std::vector<LinkId> left_links_;  ///< links that a completed flow has left

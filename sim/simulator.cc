@@ -73,6 +73,7 @@ Run::Run(const TaskGraph& graph, const SimulateOptions& options) : graph_(graph)
     std::vector<BytesPerSecond> capacities;
     for (const Link& link : graph.links()) capacities.push_back(link.capacity);
     network_.emplace(capacities);
+    if (options.rates) network_->record(timeline_.rate_changes);
   }
   if (options.memory) memory_.emplace(graph);
   timeline_.start.resize(at(tasks));

@@ -10,6 +10,7 @@ namespace foretrain::sim {
 struct SimulateOptions {
   bool memory = true;    ///< memory peaks
   bool releases = true;  ///< released_by
+  bool rates = false;    ///< rate_changes (traces)
 };
 
 /// Runs `graph`. A task starts when its dependencies and its lane's earlier tasks have ended; its duration passes; then

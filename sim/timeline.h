@@ -17,6 +17,13 @@ struct MemoryPeak {
   std::vector<std::int64_t> by_label;  ///< [memory label]
 };
 
+/// From `time` on the task's flow has this rate, until it changes again or the task ends.
+struct RateChange {
+  TimePoint time;
+  TaskId task = 0;
+  BytesPerSecond rate;
+};
+
 /// What simulate() returns. Deterministic: the same graph gives the same timeline, bit for bit.
 struct Timeline {
   Picoseconds makespan;
@@ -25,6 +32,7 @@ struct Timeline {
   std::vector<TaskId> released_by;
   std::vector<MemoryPeak> memory_peaks;  ///< [device]
   std::vector<Bytes> link_bytes;         ///< [link] carried in all
+  std::vector<RateChange> rate_changes;  ///< in order of time; only when SimulateOptions::rates
 };
 
 /// Seconds of a lane by part (index as in graph.parts()); labels + waits + idle = makespan.

@@ -21,7 +21,7 @@ using nlohmann::json;
 
 namespace {
 
-std::string trace_of(const TaskGraph& graph, const Timeline& timeline, const ChromeTraceOptions& options = {}) {
+std::string trace_of(const TaskGraph& graph, const Timeline& timeline, const TraceOptions& options = {}) {
   std::ostringstream out;
   write_chrome_trace(graph, timeline, out, options);
   return out.str();
