@@ -10,11 +10,11 @@ export function findChromium() {
 }
 
 export class Browser {
-  static async start(program) {
+  static async start(program, ...more) {
     const browser = new Browser();
     browser.profile = mkdtempSync(join(tmpdir(), "foretrain-browser-"));
-    const options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe",
-      "--disable-background-networking", "--disable-dev-shm-usage", `--user-data-dir=${browser.profile}`, "about:blank"];
+    const options = ["--headless", "--no-sandbox", "--no-first-run", "--remote-debugging-pipe",
+      "--disable-background-networking", "--disable-dev-shm-usage", `--user-data-dir=${browser.profile}`, ...more, "about:blank"];
     browser.process = spawn(program, options, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
     browser.waiting = new Map();
     browser.listeners = [];

@@ -29,7 +29,7 @@ function makeReport(name, ...words) {
 }
 
 const faults = [], requests = [];
-const browser = await Browser.start(chromium);
+const browser = await Browser.start(chromium, "--disable-gpu");
 browser.listeners.push(({ method, params }) => {
   if (method === "Runtime.exceptionThrown") faults.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
   if (method === "Runtime.consoleAPICalled" && params.type === "error") faults.push(JSON.stringify(params.args));
