@@ -105,7 +105,9 @@ const tests = {
     await hover("#memory .bar span[data-name=optimizer]");
     assert.match(await tip(), /^optimizer\n3\.17 GiB$/);
     await hover("#trade-off circle.best");
-    assert.match(await tip(), /^TP4 PP4 VPP20 DP16 [^]*\n28\.279 s, 76\.93 GiB\nsimulated/);
+    const best = planned.plans.plans[0];
+    const spot = `\n${best.step_seconds.toFixed(3)} s, ${(best.peak_memory_bytes / 2 ** 30).toFixed(2)} GiB\nsimulated`;
+    assert.ok((await tip()).endsWith(spot), `${await tip()} does not end with ${spot}`);
     await hover("#timeline svg rect.lane", 0.5, 0.5);
     assert.match(await tip(), /^(forward|backward|nothing runs|stage 0)[^]*stage 0, \w+/);
     await browser.mouse("mouseMoved", 3, 3);
@@ -116,10 +118,11 @@ const tests = {
   async "the chart and the timeline work from the keyboard"() {
     await open(planned.report);
     await browser.evaluate(`document.querySelector("#trade-off .chart").focus()`);
+    const fastest = `\n${planned.plans.plans[0].step_seconds.toFixed(3)} s, `;
     await browser.key("ArrowRight");
-    assert.match(await tip(), /28\.279 s/);
+    assert.ok((await tip()).includes(fastest));
     await browser.key("ArrowRight");
-    assert.doesNotMatch(await tip(), /28\.279 s/);
+    assert.ok(!(await tip()).includes(fastest));
     await browser.evaluate(`document.querySelector("#timeline .chart").focus()`);
     const whole = await text("#timeline-range");
     await browser.key("+");
