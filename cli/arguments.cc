@@ -45,6 +45,9 @@ void add_job(CLI::App& app, JobOptions& job, const Text& what) {
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
   add_path(app, "--calibration", job.calibration, "correct times by this file of foretrain calibrate");
+  app.add_option("--from", job.from, Text("JOB is a trainer's own configuration (foretrain list importers)"))
+      ->type_name("NAME");
+  app.add_option("--cluster", job.cluster, Text("with --from: a node or cluster by name, a file, or JSON"));
 }
 
 void add_count(CLI::App& app, const Text& flag, std::int32_t& count, std::int32_t least, const Text& what) {
@@ -64,6 +67,7 @@ Action action_of(std::shared_ptr<Options> options, int (*run)(const Options&)) {
 Action add_plan(CLI::App& app) {
   auto o = std::make_shared<PlanOptions>();
   add_job(app, o->job, "the job's file");
+  app.add_option("--trainer", o->trainer, Text("leave out what this trainer would not launch"))->type_name("NAME");
   add_count(app, "--top", o->top, 1, "how many plans to show and keep");
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_path(app, "-o,--output", o->output, "write the plans to this file");
@@ -108,6 +112,18 @@ Action add_explain(CLI::App& app) {
   add_count(app, "--jobs", o->threads, 0, "threads; 0 = all cores");
   add_format(app, o->format);
   return action_of(o, explain);
+}
+
+Action add_export(CLI::App& app) {
+  auto o = std::make_shared<ExportOptions>();
+  app.add_option("PLANS", o->job.file, Text("a plan file, or a job with a plan"))->required();
+  app.add_option("--to", o->to, Text("the trainer's format (foretrain list exporters)"))->required()->type_name("NAME");
+  add_count(app, "--plan", o->plan, 1, "which plan of a plan file");
+  app.add_option("--set", o->job.overrides, Text("override a key of the job: path.to.key=value (repeatable)"))
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  add_path(app, "-o,--output", o->output, "write into this file instead of stdout");
+  return action_of(o, export_plan);
 }
 
 Action add_model(CLI::App& app) {
@@ -259,6 +275,8 @@ constexpr std::array kSubcommands = {
                add_memory},
     Subcommand{"explain", "why one plan is faster than another", "foretrain explain plan.json --against 3",
                add_explain},
+    Subcommand{"export", "a plan as a trainer's configuration",
+               "foretrain export plan.json --to megatron-lm -o pretrain.sh", add_export},
     Subcommand{"model", "parameters, FLOPs and shapes of a model", "foretrain model llama-3.1-70b", add_model},
     Subcommand{"collective", "time of a collective",
                "foretrain collective all_reduce --cluster dgx-h100 --ranks 16 --bytes 1MiB,1GiB", add_collective},

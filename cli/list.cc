@@ -17,6 +17,8 @@
 #include "hwmodels/catalogue_file.h"
 #include "hwmodels/collective_time.h"
 #include "hwmodels/kernel.h"
+#include "planner/export_plan.h"
+#include "planner/import_config.h"
 #include "planner/model_catalogue.h"
 #include "planner/problem.h"
 #include "sim/schedule.h"
@@ -79,13 +81,26 @@ std::vector<Entry> list_models() {
   }
   return entries;
 }
+std::vector<Entry> list_exporters() {
+  std::vector<Entry> entries;
+  for (const Exporter& exporter : exporters())
+    entries.push_back({std::string(exporter.name), std::string(exporter.summary), std::string(exporter.source)});
+  return entries;
+}
+std::vector<Entry> list_importers() {
+  std::vector<Entry> entries;
+  for (const Importer& importer : importers())
+    entries.push_back({std::string(importer.name), std::string(importer.summary), "docs/EXPORT.md"});
+  return entries;
+}
 struct BuiltInList {
   std::string_view what;
   std::vector<Entry> (*entries)();
 };
-constexpr std::array kBuiltInLists = {BuiltInList{"models", list_models}, BuiltInList{"schedules", list_schedules},
-                                      BuiltInList{"collectives", list_collectives},
-                                      BuiltInList{"kernels", list_kernels}};
+constexpr std::array kBuiltInLists = {
+    BuiltInList{"models", list_models},           BuiltInList{"schedules", list_schedules},
+    BuiltInList{"collectives", list_collectives}, BuiltInList{"kernels", list_kernels},
+    BuiltInList{"exporters", list_exporters},     BuiltInList{"importers", list_importers}};
 
 std::string as_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/choices.h"
 #include "cli/job_input.h"
 #include "cli/nearest_miss.h"
 #include "cli/output.h"
@@ -18,6 +19,7 @@
 #include "cli/trace.h"
 #include "hwmodels/catalogue.h"
 #include "planner/fault_report.h"
+#include "planner/launch_rules.h"
 #include "planner/plan_file.h"
 #include "planner/search.h"
 
@@ -57,19 +59,52 @@ SearchResult search_with_progress(const Problem& problem, const PlanOptions& opt
   return result;
 }
 
+/// What the trainer would not have launched, rule by rule.
+std::string launch_rule_counts(const Problem& problem, const SearchResult& result) {
+  if (!problem.trainer) return "";
+  std::string text;
+  const std::span<const LaunchRule> rules = launch_rules(*problem.trainer);
+  for (std::size_t i = 0; i < rules.size(); ++i)
+    if (result.rejected_by_launch_rule[i] > 0)
+      text += fmt::format("  {}: {}\n", result.rejected_by_launch_rule[i], rules[i].text);
+  if (text.empty()) return "";
+  return fmt::format("Of these, what {} would not launch:\n{}",
+                     kTrainerNames[static_cast<std::size_t>(*problem.trainer)], text);
+}
+
 std::string nothing_found_text(const Problem& problem, const SearchResult& result, const PlanOptions& options) {
   if (options.quiet) return result.stopped_early ? "Stopped before a plan was found.\n" : "No plan fits.\n";
   std::string text = describe(problem) + "\n";
   if (result.stopped_early) return text + "Stopped before a plan was found.\n" + counts(result);
-  return text + "No plan fits.\n" + counts(result) + nearest_miss_text(problem, result, options.threads, stop_asked);
+  return text + "No plan fits.\n" + counts(result) + launch_rule_counts(problem, result) +
+         nearest_miss_text(problem, result, options.threads, stop_asked);
+}
+
+/// The job with the framework of `trainer`, where it names none. SpecError where it names another.
+SpecNode job_for_trainer(const SpecNode& job, Trainer trainer) {
+  const std::string_view framework = kFrameworkNames[static_cast<std::size_t>(framework_of(trainer))];
+  const auto software = job.optional("software");
+  const auto named = software ? software->optional("framework") : std::nullopt;
+  if (!named) return with_override(job, "software.framework", in_quotes(framework));
+  const auto kind = static_cast<FrameworkKind>(named->as_choice(kFrameworkNames, "framework"));
+  if (kind != framework_of(trainer) && kind != FrameworkKind::generic)
+    named->fail(fmt::format("--trainer {} runs {}; got {}", kTrainerNames[static_cast<std::size_t>(trainer)], framework,
+                            kFrameworkNames[static_cast<std::size_t>(kind)]));
+  return job;
 }
 
 }  // namespace
 
 int plan(const PlanOptions& options) {
   const Catalogue catalogue = Catalogue::load();
-  const SpecNode job = read_job(options.job, 1);
+  SpecNode job = read_job(options.job, 1);
+  std::optional<Trainer> trainer;
+  if (!options.trainer.empty()) {
+    trainer = static_cast<Trainer>(choose(options.trainer, kTrainerNames, "--trainer", "trainer"));
+    job = job_for_trainer(job, *trainer);
+  }
   Problem problem = load_search_problem(job, catalogue);
+  problem.trainer = trainer;
   problem.calibration = read_job_calibration(options.job);
   if (!problem.model.not_plannable.empty()) throw SpecError(job.required("model").where(), problem.model.not_plannable);
   const StopOnInterrupt interrupt;
@@ -84,7 +119,7 @@ int plan(const PlanOptions& options) {
   const std::string document = options.output.empty() && options.format == Format::text
                                    ? std::string()
                                    : plan_file_text(self_contained(job, problem.model.name), result, FORETRAIN_VERSION,
-                                                    coverage ? &*coverage : nullptr);
+                                                    coverage ? &*coverage : nullptr, problem.trainer);
   if (!options.output.empty()) write_file(options.output, document);
   if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
   if (!options.report.empty()) {
@@ -101,8 +136,9 @@ int plan(const PlanOptions& options) {
     print(nothing_found_text(problem, result, options));
   } else {
     const Detail detail = options.quiet ? Detail::quiet : options.verbose ? Detail::verbose : Detail::usual;
-    print(plan_answer(problem, result, detail, page_style()) +
-          (coverage && !options.quiet ? to_text(*coverage) : std::string()));
+    std::string text = plan_answer(problem, result, detail, page_style());
+    if (!options.quiet) text += launch_rule_counts(problem, result) + (coverage ? to_text(*coverage) : std::string());
+    print(text);
   }
   if (result.stopped_early) return kInterrupted;
   return result.plans.empty() ? kNothingFits : kDone;

@@ -20,11 +20,14 @@ struct JobOptions {
   std::string file;                    ///< a job, or a plan file where one is taken
   std::vector<std::string> overrides;  ///< "path.to.key=value"
   std::string calibration;             ///< a calibration's file; "" = the catalogue alone
+  std::string from;                    ///< the file is a configuration of this trainer; "" = it is a job
+  std::string cluster;                 ///< with `from`: the cluster, by name, path or as JSON
 };
 
 struct PlanOptions {
   JobOptions job;
   bool quiet = false, verbose = false;
+  std::string trainer;  ///< whose launch rules hold; "" = none's
   std::int32_t top = 10;
   std::int32_t threads = 0;           ///< 0 = all cores
   std::string output, trace, report;  ///< files; "" = none
@@ -50,6 +53,12 @@ struct ExplainOptions {
   std::int32_t plan = 1, against = 0;  ///< against 0: the best other one, where there is one
   std::int32_t threads = 0;            ///< 0 = all cores
   Format format = Format::text;
+};
+
+struct ExportOptions {
+  JobOptions job;
+  std::int32_t plan = 1;
+  std::string to, output;  ///< the exporter; the file, "" = stdout
 };
 
 struct ModelOptions {
@@ -121,6 +130,7 @@ int plan(const PlanOptions&);
 int simulate(const SimulateOptions&);
 int memory(const MemoryOptions&);
 int explain(const ExplainOptions&);
+int export_plan(const ExportOptions&);
 int model(const ModelOptions&);
 int collective(const CollectiveOptions&);
 int kernel(const KernelOptions&);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/launch_rules.h"
 #include "planner/long_step.h"
 #include "planner/plan_replicas.h"
 
@@ -25,6 +26,8 @@ PlanCosts Judge::costs(const Plan& plan) { return plan_costs(problem_, plan, blo
 Judgement Judge::judge(const Plan& plan, bool bound_all) {
   Judgement j;
   j.rejection = break_of_rule(problem_, plan);
+  if (j.rejection) return j;
+  if (problem_.trainer) j.rejection = break_of_launch_rule(*problem_.trainer, problem_, plan);
   if (j.rejection) return j;
   j.rejection = break_of_time(problem_, plan, *blocks(plan));
   if (j.rejection) return j;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
+#include "planner/launch_rules.h"
 
 namespace foretrain {
 namespace {
@@ -89,6 +90,15 @@ Json calibration_json(const CalibrationCoverage& c) {
           {"not_measured", c.not_measured}};
 }
 
+/// How many plans each launch rule of `trainer` refused; rules that refused none are left out.
+Json launch_rules_json(const SearchResult& result, Trainer trainer) {
+  Json counts = Json::object();
+  const std::span<const LaunchRule> rules = launch_rules(trainer);
+  for (std::size_t i = 0; i < result.rejected_by_launch_rule.size(); ++i)
+    if (result.rejected_by_launch_rule[i] > 0) counts[std::string(rules[i].text)] = result.rejected_by_launch_rule[i];
+  return counts;
+}
+
 StoredPlan read_stored(const SpecNode& entry, const Plan& plan) {
   StoredPlan stored;
   stored.plan = plan;
@@ -122,7 +132,7 @@ void check_schema(const SpecNode& file) {
 }  // namespace
 
 std::string plan_file_text(std::string_view job_json, const SearchResult& result, std::string_view version,
-                           const CalibrationCoverage* calibration) {
+                           const CalibrationCoverage* calibration, const std::optional<Trainer>& trainer) {
   Json rejected = Json::object();
   for (std::size_t i = 0; i < kRejectionNames.size(); ++i)
     if (result.rejected[i] > 0) rejected[std::string(kRejectionNames[i])] = result.rejected[i];
@@ -138,6 +148,10 @@ std::string plan_file_text(std::string_view job_json, const SearchResult& result
                      {"stopped_early", result.stopped_early},
                      {"left_out", result.left_out}}},
                    {"plans", Json::array()}};
+  if (trainer) {
+    document["search"]["trainer"] = kTrainerNames[static_cast<std::size_t>(*trainer)];
+    document["search"]["rejected_by_launch_rule"] = launch_rules_json(result, *trainer);
+  }
   for (std::size_t i = 0; i < result.plans.size(); ++i) document["plans"].push_back(plan_json(result.plans[i], i + 1));
   if (result.nearest_miss) document["nearest_miss"] = plan_json(*result.nearest_miss, 0);
   return document.dump(2) + "\n";

@@ -17,8 +17,10 @@ namespace foretrain {
 /// `result` of searching `job_json` as JSON text, two blanks an indent, a newline at the end. Doubles are written so
 /// that reading gives the same bits back; the same input gives the same bytes. `version` is the program's;
 /// `calibration` is what the plans were predicted with, or null.
+/// `trainer`: whose launch rules the search went by, or nothing.
 std::string plan_file_text(std::string_view job_json, const SearchResult& result, std::string_view version,
-                           const CalibrationCoverage* calibration = nullptr);
+                           const CalibrationCoverage* calibration = nullptr,
+                           const std::optional<Trainer>& trainer = std::nullopt);
 
 /// The memory anatomy of a plan as JSON text: stages as in a plan file, the limit, whether it fits.
 std::string memory_file_text(const PlanReport& report);

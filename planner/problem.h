@@ -16,6 +16,7 @@
 #include "planner/job.h"
 #include "planner/model.h"
 #include "planner/plan.h"
+#include "planner/trainer.h"
 
 namespace foretrain {
 
@@ -44,8 +45,9 @@ struct Problem {
   Training training;
   Software software;
   SearchSpec search;
-  std::optional<Plan> plan;  ///< the one plan that `simulate` and `memory` take; the trainer's defaults filled in
-  std::string job_json;      ///< the job as it was read (overrides applied), compact
+  std::optional<Trainer> trainer;  ///< the search leaves out what this one would not launch; set after loading
+  std::optional<Plan> plan;        ///< the one plan that `simulate` and `memory` take; the trainer's defaults filled in
+  std::string job_json;            ///< the job as it was read (overrides applied), compact
 };
 
 /// True when the GPU's matrix units take the precision's format (fp32 may run as tf32).

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "planner/judge.h"
+#include "planner/launch_rules.h"
 #include "planner/long_step.h"
 #include "planner/run_parallel.h"
 
@@ -27,6 +28,7 @@ struct GroupResult {
   std::int64_t considered = 0;
   std::array<std::int64_t, kRejectionNames.size()> rejected{};
   std::vector<Candidate> candidates, too_big;  ///< too_big: where they are asked for
+  std::vector<std::int64_t> rejected_by_launch_rule;
   std::optional<PackedPlan> nearest_miss;
   double least_excess = 0;
 };
@@ -44,6 +46,11 @@ GroupResult judge_group(const PlanSpace& space, std::size_t group, Judge& judge,
     if (options.keep_judged && j.rejection->reason == RejectionReason::memory)
       r.too_big.push_back({j.bound, order, j.peak, space.pack(plan)});
     ++r.rejected[static_cast<std::size_t>(j.rejection->reason)];
+    if (j.rejection->launch_rule >= 0) {
+      const auto rule = static_cast<std::size_t>(j.rejection->launch_rule);
+      if (r.rejected_by_launch_rule.size() <= rule) r.rejected_by_launch_rule.resize(rule + 1);
+      ++r.rejected_by_launch_rule[rule];
+    }
     if (j.rejection->reason == RejectionReason::memory && (!r.nearest_miss || j.rejection->excess < r.least_excess)) {
       r.nearest_miss = space.pack(plan);
       r.least_excess = j.rejection->excess;
@@ -90,6 +97,7 @@ class Search {
       if (thread == 0 && options_.progress)
         options_.progress(static_cast<std::int64_t>(finished), static_cast<std::int64_t>(groups.size()));
     });
+    if (problem_.trainer) result_.rejected_by_launch_rule.resize(launch_rules(*problem_.trainer).size());
     std::optional<PackedPlan> miss;
     double least = 0;
     for (const GroupResult& g : groups) {
@@ -100,6 +108,8 @@ class Search {
       too_big_.insert(too_big_.end(), g.too_big.begin(), g.too_big.end());
       result_.considered += g.considered;
       for (std::size_t i = 0; i < g.rejected.size(); ++i) result_.rejected[i] += g.rejected[i];
+      for (std::size_t i = 0; i < g.rejected_by_launch_rule.size(); ++i)
+        result_.rejected_by_launch_rule[i] += g.rejected_by_launch_rule[i];
       if (g.nearest_miss && (!miss || g.least_excess < least)) {
         miss = g.nearest_miss;
         least = g.least_excess;

@@ -1,0 +1,37 @@
+#include "planner/export_plan.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "planner/export/writers.h"
+#include "planner/launch_rules.h"
+
+namespace foretrain {
+namespace {
+
+constexpr std::array kExporters = {
+    Exporter{"megatron-lm", "shell script: environment, all arguments of pretrain_gpt.py, torchrun and srun",
+             "NVIDIA/Megatron-LM d98e8a64ddf3", Trainer::megatron_lm, write_megatron_lm},
+    Exporter{"json", "rank map: coordinates, layers and groups of every rank, in Slurm's host order", "docs/EXPORT.md",
+             std::nullopt, write_rank_map},
+};
+
+}  // namespace
+
+std::span<const Exporter> exporters() { return kExporters; }
+
+std::optional<Rejection> why_not_exported(const Exporter& exporter, const Problem& problem, const Plan& plan) {
+  if (!exporter.trainer) return std::nullopt;
+  return break_of_launch_rule(*exporter.trainer, problem, plan);
+}
+
+std::string headline(const Problem& problem, const Plan& plan) {
+  std::string text =
+      fmt::format("{} on {} x {}: {}", problem.model.name, gpus_used(plan), problem.cluster.gpu.name, to_text(plan));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a name may hold a line break; a comment may not
+  return text;
+}
+
+}  // namespace foretrain
