@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help packages build test plan install accuracy bench format clean
+.PHONY: help packages build test plan install deb accuracy bench format clean
 
 export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 cores := $(shell nproc 2>/dev/null || echo 2)
@@ -39,6 +39,13 @@ install: packages  ## Program, library and data into /usr/local, or: make instal
 	@$(configure) && $(compile)
 	@cmake --install build/release --prefix $(prefix) > /dev/null
 	@echo "install: $(prefix)/bin/foretrain"
+
+deb: packages  ## Debian packages of program and library: build/package/packages/*.deb
+	@echo "deb: building"
+	@cmake --preset package --log-level=WARNING > /dev/null
+	@cmake --build --preset package --parallel $(cores)
+	@cd build/package && cpack > /dev/null
+	@ls build/package/packages/*.deb
 
 accuracy: build  ## Predicted against measured; rewrites docs/ACCURACY.md
 	@echo "accuracy: $(foretrain) compare --accuracy docs"

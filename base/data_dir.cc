@@ -15,6 +15,8 @@
 namespace foretrain {
 namespace {
 
+constexpr std::string_view kSourceTree = FORETRAIN_SOURCE_DIR;  // "" in packages
+
 /// The folder that FORETRAIN_DATA names; empty when it is not set.
 std::filesystem::path chosen_folder() {
   const char* chosen = std::getenv("FORETRAIN_DATA");
@@ -27,7 +29,7 @@ std::vector<std::filesystem::path> data_folders() {
   std::error_code unreadable;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", unreadable);
   if (!unreadable) folders.push_back(program.parent_path().parent_path() / "share" / "foretrain");
-  folders.emplace_back(FORETRAIN_SOURCE_DIR);
+  if (!kSourceTree.empty()) folders.emplace_back(kSourceTree);
   return folders;
 }
 
@@ -43,9 +45,10 @@ DataText read_text(const std::string& path) {
 
 DataText data_text(std::string_view relative, std::span<const BuiltInFile> files) {
   if (!chosen_folder().empty()) return read_text(data_file(relative));
-  const std::filesystem::path in_source_tree = std::filesystem::path(FORETRAIN_SOURCE_DIR) / relative;
+  const std::filesystem::path in_source_tree = std::filesystem::path(kSourceTree) / relative;
   std::error_code unreadable;
-  if (std::filesystem::is_regular_file(in_source_tree, unreadable)) return read_text(in_source_tree.string());
+  if (!kSourceTree.empty() && std::filesystem::is_regular_file(in_source_tree, unreadable))
+    return read_text(in_source_tree.string());
   const auto built_in =
       std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.path == relative; });
   FORETRAIN_CHECK(built_in != files.end());

@@ -8,8 +8,9 @@
 ///
 /// In expected text, <number> stands for a number, <text> for anything on one line (also nothing), and blanks for one
 /// or more blanks. `golden_runner --commands README.md` runs instead every line of a Markdown code block that begins
-/// with "foretrain ", and asks for exit code 0. Usage: golden_runner [--commands] FILE FOLDER_OF_FORETRAIN. A fresh
-/// folder is in $TMP and is removed at the end.
+/// with "foretrain ", and asks for exit code 0, or N where the line ends in "# exit code N". It does so in a folder of
+/// its own that shows the project's root, so that what pages write stays out of the sources. Usage: golden_runner
+/// [--commands] FILE FOLDER_OF_FORETRAIN. A fresh folder is in $TMP and is removed at the end.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -90,7 +91,10 @@ std::vector<Step> read_commands(const std::string& path) {
     if (!in_block && !indented) continue;
     line.erase(0, std::min(line.find_first_not_of(' '), line.size()));
     if (line.substr(0, 2) == "$ ") line.erase(0, 2);
-    if (line.substr(0, 10) == "foretrain ") steps.push_back({line, {"..."}, 0, number});
+    static const std::string remark = "# exit code ";
+    const std::size_t at = line.find(remark);
+    const int exit_code = at == std::string::npos ? 0 : std::atoi(line.c_str() + at + remark.size());
+    if (line.substr(0, 10) == "foretrain ") steps.push_back({line, {"..."}, exit_code, number});
   }
   return steps;
 }
@@ -163,6 +167,15 @@ std::string temporary_folder() {
   return name;
 }
 
+/// Goes to a new folder inside `folder` in which the folders of the one before are to be seen.
+void enter_copy_of_links(const std::string& folder) {
+  const fs::path copy = fs::path(folder) / "pages";
+  fs::create_directory(copy);
+  for (const fs::directory_entry& entry : fs::directory_iterator("."))
+    if (entry.is_directory()) fs::create_symlink(fs::absolute(entry.path()), copy / entry.path().filename());
+  fs::current_path(copy);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -177,6 +190,7 @@ int main(int argc, char** argv) {
   setenv("TMP", folder.c_str(), 1);
   setenv("PATH", (arguments[1] + ":" + std::getenv("PATH")).c_str(), 1);
   const std::vector<Step> steps = commands_only ? read_commands(arguments[0]) : read_golden(arguments[0]);
+  if (commands_only) enter_copy_of_links(folder);
   int failures = 0;
   for (const Step& step : steps) {
     const Outcome outcome = run(step.command);
