@@ -56,6 +56,13 @@ for file in bin/foretrain include/foretrain/foretrain.h lib/libforetrain.a share
   share/doc/foretrain/changelog.Debian.gz share/doc/libforetrain-dev/copyright; do
   [[ -s $root/usr/$file ]] || fail "/usr/$file is missing"
 done
+# Where the program has a man page and completions, they are installed.
+if in_root /usr/bin/foretrain man >"$work/page" 2>/dev/null; then
+  gzip -dc "$root/usr/share/man/man1/foretrain.1.gz" | diff - "$work/page" || fail "the man page is another program's"
+  for file in bash-completion/completions/foretrain zsh/site-functions/_foretrain fish/vendor_completions.d/foretrain.fish; do
+    [[ -s $root/usr/share/$file ]] || fail "/usr/share/$file is missing"
+  done
+fi
 # Only root owns files, and no path of the machine that built the packages is in a text.
 [[ -z $(find "$root/usr" ! -user root) ]] || fail "files that are not root's"
 if grep -rIl --exclude-dir=examples -e "$build" "$root/usr"; then fail "these files name the build folder"; fi
