@@ -207,6 +207,7 @@ Json details_of(const HtmlReportInput& input, const Json& plan_file) {
     if (idle > 0) details["idle_gpus"] = fmt::format("{} of {} GPUs stay idle.", idle, input.problem.cluster.gpus);
     if (best.rejection) details["rejection"] = fmt::format("It cannot run: {}.", best.rejection->rule);
   }
+  if (input.result.nearest_miss) details["nearest_miss_text"] = to_text(input.result.nearest_miss->plan);
   if (input.trade_off != nullptr)
     details["trade_off"] = trade_off_json(*input.trade_off, memory_limit(input.problem.cluster.gpu));
   add_step(details, input);

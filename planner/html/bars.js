@@ -27,7 +27,6 @@ function barRow(name, bar, value) {
 function timeSection(plans) {
   const shown = plans.filter((entry) => entry.step_seconds > 0).slice(0, 10);
   const section = element("section", { id: "time" }, element("h2", {}, "Where the time goes"));
-  if (shown.length === 0) return section;
   const names = [...new Set(shown.flatMap((entry) => Object.keys(entry.time)))];
   const colour = palette();
   const longest = Math.max(...shown.map((entry) => entry.step_seconds));
@@ -52,7 +51,6 @@ function timeSection(plans) {
 
 function memorySection(entry, limit) {
   const section = element("section", { id: "memory" }, element("h2", {}, "Memory of each stage"));
-  if (!entry || entry.stages.length === 0) return section;
   const names = Object.keys(entry.stages[0].memory).filter((name) => entry.stages.some((stage) => stage.memory[name] > 0));
   const colour = palette();
   const whole = 1.02 * Math.max(limit, ...entry.stages.map((stage) => stage.peak_memory_bytes));

@@ -9,11 +9,19 @@ function figure(name, text, value, below) {
     element("b", { "data-figure": name, "data-value": String(value) }, text), element("span", { class: "soft" }, below));
 }
 
+function headroomText(headroom, limit) {
+  return headroom >= 0 ? `${gibText(headroom)} left of ${gibText(limit)}` : `${gibText(-headroom)} more than the ${gibText(limit)} there are`;
+}
+
 function winnerSection(document_, details) {
   const section = element("section", { id: "winner" });
   const best = document_.plans[0];
   if (!best) {
     section.append(element("h2", {}, "No plan fits"));
+    const miss = document_.nearest_miss;
+    if (miss)
+      section.append(element("p", {}, `The one that lacked least: ${details.nearest_miss_text}. It needs ${gibText(miss.peak_memory_bytes)} of ` +
+        `memory on a GPU, ${gibText(-miss.memory_headroom_bytes)} more than there is.`));
     return section;
   }
   const title = details.searched ? "The fastest plan that fits" : "The plan";
@@ -27,7 +35,7 @@ function winnerSection(document_, details) {
       figure("step", secondsText(best.step_seconds), best.step_seconds, bar),
       figure("tokens per second and GPU", countText(Math.round(best.tokens_per_second_per_gpu)), best.tokens_per_second_per_gpu, `${best.gpus_used} GPUs used`),
       figure("MFU", percentText(best.mfu), best.mfu, `${best.model_tflops_per_gpu.toFixed(1)} model TFLOP/s a GPU`),
-      figure("peak memory", gibText(best.peak_memory_bytes), best.peak_memory_bytes, `${gibText(best.memory_headroom_bytes)} left of ${gibText(details.memory_limit_bytes)}`)));
+      figure("peak memory", gibText(best.peak_memory_bytes), best.peak_memory_bytes, headroomText(best.memory_headroom_bytes, details.memory_limit_bytes))));
   }
   if (document_.plans.length > 1) {
     const rows = document_.plans.map((entry) => [`${entry.within_noise_of_best ? "~" : ""}${entry.rank}. ${planText(entry)}`, secondsText(entry.step_seconds),
@@ -66,7 +74,7 @@ function linkSection(links) {
 
 function accuracySection(accuracy, best) {
   const section = element("section", { id: "accuracy" }, element("h2", {}, "How far off this may be"));
-  if (!accuracy || !best || best.step_seconds <= 0) {
+  if (!accuracy) {
     section.append(element("p", {}, "No measured runs are at hand that would give an error bar."));
     return section;
   }
@@ -95,14 +103,17 @@ function jobSection(document_, details) {
 function main() {
   const document_ = read("plans"), details = read("details");
   details.plan_texts.forEach((text, i) => planTexts.set(document_.plans[i].rank, text));
-  const best = document_.plans[0];
+  const best = document_.plans[0] ?? document_.nearest_miss;
+  // Of a plan that breaks a rule nothing is known; of one that was not simulated, its memory at most.
+  const simulated = document_.plans.length > 0 && best.step_seconds > 0;
+  const drawn = simulated ? [timeSection(document_.plans)] : [];
+  if (best && best.stages.length > 0) drawn.push(memorySection(best, details.memory_limit_bytes));
+  if (simulated) drawn.push(timelineSection(details.timeline), linkSection(details.links), accuracySection(details.accuracy, best));
   document.getElementById("report").replaceChildren(
     element("h1", {}, details.title), element("p", { class: "soft" }, details.subtitle),
     winnerSection(document_, details),
     ...(details.searched ? [tradeOffSection(details.trade_off, details.memory_limit_bytes)] : []),
-    timeSection(document_.plans), memorySection(best, details.memory_limit_bytes), timelineSection(details.timeline),
-    linkSection(details.links), accuracySection(details.accuracy, best),
-    ...(details.searched ? [searchSection(document_.search)] : []), jobSection(document_, details));
+    ...drawn, ...(details.searched ? [searchSection(document_.search)] : []), jobSection(document_, details));
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
 }
 

@@ -37,7 +37,6 @@ function firstAfter(slices, time) {
 function timelineSection(data) {
   const section = element("section", { id: "timeline" }, element("h2", {}, "Timeline of a step"));
   const lanes = unpackLanes(data);
-  if (lanes.length === 0) return section;
   const whole = data.makespan_us;
   const view = { from: 0, to: whole };
   const colour = palette();
