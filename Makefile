@@ -23,10 +23,10 @@ build: packages  ## Install missing packages, build the program: build/release/c
 	@echo "build: $(foretrain)"
 	@$(configure) && $(compile) --target foretrain
 
-plan: build  ## The ten best plans for Llama-3.1-70B on 256 H100; writes plan.json and timeline.json
-	@echo "plan: $(foretrain) plan $(job) -o plan.json --trace timeline.json"
-	@$(foretrain) plan $(job) -o plan.json --trace timeline.json
-	@echo "plan: wrote plan.json (all plans) and timeline.json (best plan; open in https://ui.perfetto.dev)"
+plan: build  ## The ten best plans for Llama-3.1-70B on 256 H100; writes plan.json, report.html and timeline.json
+	@echo "plan: $(foretrain) plan $(job) -o plan.json --report report.html --trace timeline.json"
+	@$(foretrain) plan $(job) -o plan.json --report report.html --trace timeline.json
+	@echo "plan: wrote plan.json (all plans), report.html (open in a browser) and timeline.json (best plan; open in https://ui.perfetto.dev)"
 
 test: packages  ## Build everything and run all tests
 	@echo "test: building"
@@ -61,4 +61,4 @@ format:  ## Lay out every source file with clang-format
 	@clang-format -i $(sources)
 
 clean:  ## Remove everything that was built
-	rm -rf build plan.json timeline.json
+	rm -rf build plan.json report.html timeline.json

@@ -21,7 +21,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostPlans = 20, kMostStages = 200;  // written in full: some 80 kB
-constexpr std::size_t kMostSlices = 24'000;                // some 350 kB
+constexpr std::size_t kMostSlices = 24'000, kFewestSlices = 4'000;
+constexpr std::size_t kBytesPerSlice = 20;     // at most: "12345678,12345678,1,123," is more than most have
+constexpr std::size_t kMostBytes = 1'000'000;  // of the page
 
 /// As text of a script element: JSON allows "<" to be escaped, and without it nothing can end the element.
 std::string in_script(const Json& json) {
@@ -173,14 +175,15 @@ Json accuracy_json(const Problem& problem) {
           {"ranking", {{"rows", r.ranking.rows}, {"log_sd", r.ranking.log_sd}}}};
 }
 
-/// What plan 1 does in a step.
-void add_step(Json& details, const HtmlReportInput& input) {
+/// What plan 1 does in a step, in what is left of the page after `used` bytes.
+void add_step(Json& details, const HtmlReportInput& input, std::size_t used) {
   details["timeline"] = timeline_json({});
   details["links"] = Json::array();
   if (input.result.plans.empty() || input.result.plans.front().step.base() <= 0) return;
   const PlanReport& best = input.result.plans.front();
   const DetailedReport d = evaluate_in_detail(input.problem, best.plan, {.even_if_too_big = true});
-  ReportTimeline timeline = report_timeline(d.graph, d.timeline, kMostSlices);
+  const std::size_t room = used < kMostBytes ? (kMostBytes - used) / kBytesPerSlice : 0;
+  ReportTimeline timeline = report_timeline(d.graph, d.timeline, std::clamp(room, kFewestSlices, kMostSlices));
   if (to_picoseconds(best.step) != d.timeline.makespan)
     timeline.note += " This step has fewer micro-batches than the plan's, which repeats the same pattern for longer.";
   details["timeline"] = timeline_json(timeline);
@@ -210,7 +213,6 @@ Json details_of(const HtmlReportInput& input, const Json& plan_file) {
   if (input.result.nearest_miss) details["nearest_miss_text"] = to_text(input.result.nearest_miss->plan);
   if (input.trade_off != nullptr)
     details["trade_off"] = trade_off_json(*input.trade_off, memory_limit(input.problem.cluster.gpu));
-  add_step(details, input);
   return details;
 }
 
@@ -228,9 +230,12 @@ std::size_t plans_in_report(const SearchResult& result) {
 
 std::string html_report(const HtmlReportInput& input) {
   const Json plan_file = parse_json(input.plan_file, "plans");
-  const Json details = details_of(input, plan_file);
+  const std::string plans = in_script(plan_file);
   const std::string script = std::string("\"use strict\";\n(() => {\n") + kReportScript + "})();\n";
   const std::string_view style = kReportStyle;
+  Json details = details_of(input, plan_file);
+  constexpr std::size_t kFrame = 10'000;  // the elements around these, the links
+  add_step(details, input, plans.size() + script.size() + style.size() + in_script(details).size() + kFrame);
   std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
   page += fmt::format(
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src '{}'; style-src '{}'; "
@@ -244,7 +249,7 @@ std::string html_report(const HtmlReportInput& input) {
       "</style>\n</head>\n<body>\n<main id=\"report\"></main>\n<div id=\"tip\" role=\"status\"></div>\n<noscript><p>";
   page += in_html(input.subtitle) +
           ". The charts need JavaScript; the numbers stand in this file as JSON, in the element with id plans.";
-  page += "</p></noscript>\n<script type=\"application/json\" id=\"plans\">" + in_script(plan_file) + "</script>\n";
+  page += "</p></noscript>\n<script type=\"application/json\" id=\"plans\">" + plans + "</script>\n";
   page += "<script type=\"application/json\" id=\"details\">" + in_script(details) + "</script>\n";
   page += "<script>" + script + "</script>\n</body>\n</html>\n";
   return page;

@@ -188,6 +188,10 @@ const tests = {
       await open(planned.report);
       const seen = await colours();
       pages.push(seen.page);
+      // Colours of bars against what is behind them; 3 is enough for graphics.
+      const bars = await browser.evaluate(`[...document.querySelectorAll(".legend i")].map((one) => getComputedStyle(one).backgroundColor)`);
+      assert.ok(new Set(bars).size >= 8);
+      for (const bar of bars) assert.ok(contrast(bar, seen.card) >= 3, `${value}: ${bar} on ${seen.card}`);
       for (const ground of [seen.page, seen.card])
         for (const ink of [seen.ink, seen.soft]) assert.ok(contrast(ink, ground) >= 4.5, `${value}: ${ink} on ${ground}`);
       if (pictures) writeFileSync(join(pictures, `report_${value}.png`), Buffer.from((await browser.send("Page.captureScreenshot", { captureBeyondViewport: true })).data, "base64"));

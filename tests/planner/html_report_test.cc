@@ -1,6 +1,6 @@
 #include "planner/html_report.h"
 
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -19,10 +19,17 @@ constexpr std::string_view kJob =
         "cluster": {"node": "dgx-h100", "nodes": 4}, "training": {"sequence_length": 8192, "global_batch": 256},
         "plan": {"tensor": 4, "pipeline": 4, "virtual_pipeline": 2, "micro_batch": 1, "sequence_parallel": true}})";
 
+/// A step of 4,096 micro-batches on four stages: 65,536 passes.
+constexpr std::string_view kLongJob =
+    R"({"schema": "foretrain.job/1", "model": "llama-3.1-8b",
+        "cluster": {"node": "dgx-h100", "nodes": 4}, "training": {"sequence_length": 8192, "global_batch": 8192},
+        "plan": {"tensor": 4, "pipeline": 4, "virtual_pipeline": 2, "micro_batch": 1, "sequence_parallel": true}})";
+
 struct Page {
-  Problem problem = job(kJob);
+  std::string_view job_text = kJob;
+  Problem problem = job(job_text);
   SearchResult result = as_search_result(evaluate(problem, *problem.plan));
-  std::string plan_file = plan_file_text(kJob, result, "0.1.0");
+  std::string plan_file = plan_file_text(job_text, result, "0.1.0");
 
   [[nodiscard]] std::string text(const TradeOff* trade_off = nullptr) const {
     return html_report({.problem = problem,
@@ -65,6 +72,10 @@ TradeOff synthetic(std::int32_t plans) {
     plan.zero_stage = 1 + i % 3;
     plan.recompute = Recompute::full;
     plan.recompute_layers = 1 + i % 80;
+    plan.context = 2 + i % 3;
+    plan.shard_group = 8 << i % 5;
+    plan.account_for_loss = true;
+    plan.offload.optimizer = 0.5;
     t.points.push_back({.step = (20 + 0.0123457 * i) * seconds, .peak = (8e10 - 7e6 * i) * bytes, .plan = plan});
   }
   return t;
@@ -102,18 +113,17 @@ TEST_CASE("the page names no other place") {
 TEST_CASE("the same input gives the same bytes") { CHECK(Page().text() == Page().text()); }
 
 TEST_CASE("the page of 10,000 plans is written within a second and takes at most 1 MB") {
-  Page page;
-  page.result.plans.resize(1);
+  const Page page{kLongJob};
   const TradeOff many = synthetic(10'000);
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of the processor: others may be using it too
   const std::string text = page.text(&many);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const double took = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   CHECK(text.size() <= 1'000'000);
   const SpecNode points = json_in(text, "details").required("trade_off").required("step_us");
   REQUIRE(points.items().size() == 10'000);
   CHECK(points.items()[1].as_int({0, 1'000'000'000}) == 20'012'346);  // 20.0123457 s
 #ifdef NDEBUG
-  CHECK(took.count() < 1);
+  CHECK(took < 1);
 #endif
 }
 
