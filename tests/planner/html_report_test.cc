@@ -117,7 +117,7 @@ TEST_CASE("the page of 10,000 plans is written within a second and takes at most
   const TradeOff many = synthetic(10'000);
   const std::clock_t begin = std::clock();  // of the processor: others may be using it too
   const std::string text = page.text(&many);
-  const double took = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  [[maybe_unused]] const double took = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   CHECK(text.size() <= 1'000'000);
   const SpecNode points = json_in(text, "details").required("trade_off").required("step_us");
   REQUIRE(points.items().size() == 10'000);
