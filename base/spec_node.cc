@@ -1,10 +1,6 @@
 #include "base/spec_node.h"
 
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +10,7 @@
 #include "base/json_text.h"
 #include "base/quantity_text.h"
 #include "base/text.h"
+#include "base/text_file.h"
 
 namespace foretrain {
 namespace {
@@ -38,28 +35,6 @@ std::string did_you_mean(std::string_view word, std::span<const std::string_view
   return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 
-/// All of a file's text, or SpecError. Reads pipes too; stops soon after the largest size allowed.
-std::string text_of_file(const std::string& path) {
-  std::error_code unknown;
-  if (std::filesystem::is_directory(path, unknown)) throw SpecError(path, "expected a file; got a folder");
-  const auto close = [](std::FILE* file) { static_cast<void>(std::fclose(file)); };
-  const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path.c_str(), "rb"), close);
-  if (!file) throw SpecError(path, fmt::format("cannot read this file: {}", std::strerror(errno)));
-  std::string text;
-  std::vector<char> chunk(1 << 16);
-  while (text.size() <= kLargestJsonBytes) {
-    const std::size_t count = std::fread(chunk.data(), 1, chunk.size(), file.get());
-    text.append(chunk.data(), count);
-    if (count < chunk.size()) break;
-  }
-  if (std::ferror(file.get()) != 0)
-    throw SpecError(path, fmt::format("cannot read this file: {}", std::strerror(errno)));
-  if (text.size() > kLargestJsonBytes) {
-    throw SpecError(path, fmt::format("expected at most {} MB; got more", kLargestJsonBytes / 1'000'000));
-  }
-  return text;
-}
-
 }  // namespace
 
 struct SpecNode::Document {
@@ -70,7 +45,7 @@ struct SpecNode::Document {
 SpecNode::SpecNode(std::shared_ptr<const Document> document, const void* value, std::string pointer)
     : document_(std::move(document)), value_(value), pointer_(std::move(pointer)) {}
 
-SpecNode SpecNode::read_file(const std::string& path) { return parse(text_of_file(path), path); }
+SpecNode SpecNode::read_file(const std::string& path) { return parse(read_text_file(path, kLargestJsonBytes), path); }
 
 SpecNode SpecNode::parse(std::string_view text, const std::string& name) {
   const auto document = std::make_shared<const Document>(Document{name, parse_json(text, name)});

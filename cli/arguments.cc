@@ -137,7 +137,8 @@ Action add_model(CLI::App& app) {
 Action add_collective(CLI::App& app) {
   auto o = std::make_shared<CollectiveOptions>();
   app.add_option("OP", o->op, Text("all_reduce, all_gather, ... (foretrain list collectives)"))->required();
-  app.add_option("--cluster", o->cluster, Text("a cluster or node by name, a file, or JSON"))->required();
+  app.add_option("--cluster", o->cluster, Text("a cluster or node by name, a file (also a topology's), or JSON"))
+      ->required();
   add_size(app, "--ranks", o->ranks, "GPUs that take part; all of the cluster when left out");
   add_size(app, "--ranks-per-node", o->ranks_per_node, "of these in one NVLink domain; as many as fit when left out");
   add_size(app, "--groups", o->groups_sharing_nics, "equal groups that share the nodes' NICs at the same time");
@@ -239,6 +240,8 @@ Action add_list(CLI::App& app) {
   auto o = std::make_shared<ListOptions>();
   app.add_option("WHAT", o->what, Text("gpus, nodes, clusters, models, ...; leave out to see all"));
   app.add_option("NAME", o->name, Text("one of them, with every number and its source"));
+  app.add_option("--cluster", o->cluster,
+                 Text("with clusters: show this one as it is read: a name, a file (also a topology's), or JSON"));
   add_format(app, o->format);
   return action_of(o, list);
 }

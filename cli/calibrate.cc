@@ -10,6 +10,7 @@
 
 #include "base/spec_error.h"
 #include "base/text.h"
+#include "cli/cluster_input.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
 #include "hwmodels/calibration_file.h"
@@ -32,10 +33,7 @@ MeasurementOptions options_of(const CalibrateOptions& o, const Catalogue& catalo
   MeasurementOptions options;
   if (!o.gpu.empty()) options.gpu = catalogue.gpu(o.gpu, "--gpu").name;
   if (!o.cluster.empty()) {
-    // A name, a file, or a description: as the value of a job's cluster.
-    const bool json = o.cluster.front() == '{';
-    const SpecNode spec = SpecNode::parse(json ? o.cluster : "\"" + o.cluster + "\"", "--cluster");
-    options.cluster = catalogue.cluster(spec);
+    options.cluster = read_cluster(catalogue, o.cluster, 0);
     if (!options.gpu.empty() && options.gpu != options.cluster->gpu.name)
       throw SpecError("--gpu",
                       fmt::format("{} is not the GPU of --cluster, {}", options.gpu, options.cluster->gpu.name));

@@ -1,17 +1,15 @@
 /// `foretrain collective`: how long a collective takes, as nccl-tests would print it.
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/spec_node.h"
 #include "base/text.h"
 #include "cli/choices.h"
+#include "cli/cluster_input.h"
 #include "cli/collective_log.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
@@ -20,21 +18,6 @@
 #include "hwmodels/nccl_environment.h"
 
 namespace foretrain::cli {
-
-ClusterSpec read_collective_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks) {
-  const std::string where = "--cluster";
-  const bool json = !text.empty() && text.front() == '{';
-  std::error_code unreadable;  // a loop of links counts as a file, which read_file then refuses
-  const bool file = text.ends_with(".json") && (std::filesystem::exists(text, unreadable) || unreadable);
-  ClusterSpec cluster = catalogue.cluster(json   ? SpecNode::parse(text, where)
-                                          : file ? SpecNode::read_file(text)
-                                                 : SpecNode::parse(in_quotes(text), where));
-  const bool one_node = cluster.gpus == cluster.node.gpus_per_node && !json && !file;
-  if (ranks > cluster.gpus && one_node) cluster.gpus = round_up(ranks, cluster.node.gpus_per_node);
-  if (ranks > cluster.gpus)
-    throw SpecError("--ranks", fmt::format("{} ranks do not fit on the {} GPUs of the cluster", ranks, cluster.gpus));
-  return cluster;
-}
 
 void force_choice(CollectiveOp op, const CollectiveOptions& options, ClusterSpec& cluster) {
   const std::size_t place = static_cast<std::size_t>(op);
@@ -101,7 +84,7 @@ int collective(const CollectiveOptions& options) {
                                       ? "expected --bytes, sizes to predict, or --log, a file to compare"
                                       : "--bytes and --log exclude each other: a log has its sizes");
   if (!options.logs.empty()) return collective_beside_logs(op, options, catalogue);
-  ClusterSpec cluster = read_collective_cluster(catalogue, options.cluster, options.ranks);
+  ClusterSpec cluster = read_cluster(catalogue, options.cluster, options.ranks);
   const GroupLayout layout = read_layout(options, cluster);
   force_choice(op, options, cluster);
   std::vector<Row> rows;

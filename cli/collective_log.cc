@@ -9,6 +9,7 @@
 
 #include "base/spec_error.h"
 #include "base/text.h"
+#include "cli/cluster_input.h"
 #include "cli/compare_text.h"
 #include "cli/output.h"
 #include "validate/calibrate/nccl_samples.h"
@@ -74,7 +75,7 @@ void add_table(const std::string& file, const NcclTable& table, CollectiveOp op,
   if (!why.empty()) return out.left_out.push_back({where, why});
   const std::int64_t ranks = options.ranks > 0 ? options.ranks : rank_count(table);
   MeasurementOptions measured;
-  measured.cluster = read_collective_cluster(catalogue, options.cluster, ranks);
+  measured.cluster = read_cluster(catalogue, options.cluster, ranks);
   measured.gpu = measured.cluster->gpu.name;
   measured.ranks = options.ranks;
   measured.ranks_per_node = options.ranks_per_node;
@@ -172,7 +173,7 @@ Json to_json(const LogTable& table) {
 }  // namespace
 
 int collective_beside_logs(CollectiveOp op, const CollectiveOptions& options, const Catalogue& catalogue) {
-  (void)read_collective_cluster(catalogue, options.cluster, options.ranks);  // a wrong cluster is named before a log
+  (void)read_cluster(catalogue, options.cluster, options.ranks);  // a wrong cluster is named before a log
   Beside beside;
   for (const std::string& file : options.logs) {
     const NcclLog log = read_nccl_file(file);

@@ -7,9 +7,6 @@
 
 namespace foretrain::cli {
 
-/// A cluster by name, file or JSON. A single node by name grows to as many as hold `ranks`.
-ClusterSpec read_collective_cluster(const Catalogue& catalogue, const std::string& text, std::int64_t ranks);
-
 /// What --algorithm and --protocol force, in place of the cluster's environment.
 void force_choice(CollectiveOp op, const CollectiveOptions& options, ClusterSpec& cluster);
 

@@ -12,6 +12,8 @@
 #include "base/spec_node.h"
 #include "base/text.h"
 #include "cli/choices.h"
+#include "cli/cluster_input.h"
+#include "cli/cluster_text.h"
 #include "cli/output.h"
 #include "cli/subcommands.h"
 #include "hwmodels/catalogue_file.h"
@@ -228,6 +230,12 @@ int list(const ListOptions& options) {
     return kDone;
   }
   const std::size_t chosen = choose(options.what, known, "WHAT", "list");
+  if (!options.cluster.empty()) {
+    if (known[chosen] != "clusters") throw SpecError("--cluster", "goes with `foretrain list clusters`");
+    const ClusterSpec cluster = read_cluster(Catalogue::load(), options.cluster, 0);
+    print(options.format == Format::json ? cluster_json(cluster) : cluster_text(cluster));
+    return kDone;
+  }
   if (chosen < kFileLists.size()) {
     list_file(kFileLists[chosen], options);
   } else {

@@ -122,6 +122,7 @@ struct ValidateOptions {
 
 struct ListOptions {
   std::string what, name;
+  std::string cluster;  ///< with `clusters`: the one to show as it is read
   Format format = Format::text;
 };
 

@@ -58,6 +58,7 @@ class Catalogue {
  private:
   [[nodiscard]] ClusterSpec named_cluster(const SpecNode& spec, int depth) const;
   [[nodiscard]] ClusterSpec described_cluster(const SpecNode& spec) const;
+  [[nodiscard]] ClusterSpec node_of_cluster(const SpecNode& spec, const NodeMap* map) const;
   [[nodiscard]] ClusterSpec cluster_at(const SpecNode& spec, int depth) const;
 
   std::vector<GpuSpec> gpus_;

@@ -2,7 +2,9 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/text.h"
 #include "hwmodels/catalogue_reader.h"
+#include "hwmodels/cluster_files.h"
 #include "hwmodels/nccl_environment.h"
 
 namespace foretrain {
@@ -130,6 +132,23 @@ void set_gpus_per_node(std::int64_t gpus_per_node, const ClusterSpec& usual, Clu
 void read_gpu_count(const SpecNode& spec, ClusterSpec& cluster) {
   const auto nodes = spec.optional("nodes");
   const auto gpus = spec.optional("gpus");
+  const auto hosts = spec.optional("hosts");
+  const auto topology = spec.optional("topology");
+  if (hosts) {
+    read_hosts(*hosts, cluster);
+    const std::int64_t listed = node_count(cluster);
+    if (nodes && nodes->as_int() != listed)
+      nodes->fail(std::to_string(nodes->as_int()) + " nodes, but " + std::to_string(listed) + " hosts in the list");
+    if (gpus && gpus->as_int() != cluster.gpus)
+      gpus->fail(std::to_string(gpus->as_int()) + " GPUs, but " + std::to_string(cluster.gpus) +
+                 " on the hosts listed");
+    return;
+  }
+  if (!nodes && !gpus && topology) {  // as many as there are files
+    cluster.gpus =
+        (topology->is_array() ? static_cast<std::int64_t>(topology->size()) : 1) * cluster.node.gpus_per_node;
+    return;
+  }
   if (!nodes && !gpus) spec.fail_expected("a cluster with \"nodes\" or \"gpus\"");
   if (nodes) cluster.gpus = nodes->as_int({1, kGpus.most / cluster.node.gpus_per_node}) * cluster.node.gpus_per_node;
   if (!gpus) return;
@@ -171,35 +190,61 @@ ClusterSpec Catalogue::named_cluster(const SpecNode& spec, int depth) const {
   return found < nodes_.size() ? nodes_[found] : clusters_[found - nodes_.size()];
 }
 
-ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
-  spec.allow_only(
-      {"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "network", "nccl", "faults"});
-  if (const auto schema = spec.optional("schema"); schema && schema->as_string() != "foretrain.cluster/1")
-    schema->fail_expected("\"foretrain.cluster/1\"");
+/// The node that a cluster is made of: by its own name, or by that of its GPU, which a topology file may give.
+ClusterSpec Catalogue::node_of_cluster(const SpecNode& spec, const NodeMap* map) const {
   const auto node_name = spec.optional("node");
   const auto gpu_name = spec.optional("gpu");
+  const auto per_node = spec.optional("gpus_per_node");
   if (node_name && gpu_name) gpu_name->fail("the node names its GPU: give \"node\" or \"gpu\", not both");
-  if (!node_name && !gpu_name) spec.fail_expected("a cluster with \"node\" or \"gpu\"");
-
-  ClusterSpec cluster;
   if (node_name) {
-    cluster = node(node_name->as_string(), node_name->where());
-    if (const auto per_node = spec.optional("gpus_per_node"))
-      per_node->fail("the node has its number of GPUs: give \"gpu\" instead of \"node\" to choose it");
-  } else {
-    const GpuSpec& chosen = gpu(gpu_name->as_string(), gpu_name->where());
-    cluster = node(chosen.usual_node, gpu_name->where());
-    cluster.gpu = chosen;
-    cluster.name = chosen.name;
-    const ClusterSpec usual = cluster;
-    if (const auto per_node = spec.optional("gpus_per_node"))
-      set_gpus_per_node(per_node->as_int(kPerNode), usual, cluster);
+    const ClusterSpec cluster = node(node_name->as_string(), node_name->where());
+    if (per_node) per_node->fail("the node has its number of GPUs: give \"gpu\" instead of \"node\" to choose it");
+    if (map != nullptr && gpu_count(*map) != cluster.node.gpus_per_node)
+      spec.required("topology")
+          .fail(std::to_string(gpu_count(*map)) + " GPUs in " + map->file + ", but " +
+                std::to_string(cluster.node.gpus_per_node) + " in " + cluster.node.name +
+                "; give \"gpu\" instead of \"node\"");
+    return cluster;
   }
-  read_gpu_count(spec, cluster);
-  if (const auto fabric = spec.optional("intra_node"))
-    cluster.node.fabric = static_cast<IntraNodeFabric>(fabric->as_choice(kIntraNodeFabricNames, "intra-node fabric"));
+  const std::string named = gpu_name ? gpu_name->as_string() : std::string(map != nullptr ? gpu_named_by(*map) : "");
+  if (named.empty() && map != nullptr)
+    spec.fail("which GPUs these are, " + map->file + " does not say: give \"gpu\" or \"node\"");
+  if (named.empty()) spec.fail_expected("a cluster with \"node\" or \"gpu\"");
+  const GpuSpec& chosen = gpu(named, gpu_name ? gpu_name->where() : spec.where());
+  ClusterSpec cluster = node(chosen.usual_node, spec.where());
+  cluster.gpu = chosen;
+  cluster.name = chosen.name;
+  const ClusterSpec usual = cluster;
+  const std::int64_t gpus = per_node ? per_node->as_int(kPerNode) : map != nullptr ? gpu_count(*map) : 0;
+  if (map != nullptr && gpus != gpu_count(*map))
+    per_node->fail(std::to_string(gpus) + " GPUs, but " + std::to_string(gpu_count(*map)) + " in " + map->file);
+  if (gpus > 0) set_gpus_per_node(gpus, usual, cluster);
   cluster.node.scale_up_bandwidth = scale_up_bandwidth(cluster);
-  if (const auto network = spec.optional("network")) read_network(*network, networks_, cluster);
+  return cluster;
+}
+
+ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
+  spec.allow_only({"schema", "name", "node", "nodes", "gpu", "gpus", "gpus_per_node", "intra_node", "topology", "hosts",
+                   "network", "nccl", "faults"});
+  if (const auto schema = spec.optional("schema"); schema && schema->as_string() != "foretrain.cluster/1")
+    schema->fail_expected("\"foretrain.cluster/1\"");
+  const auto topology = spec.optional("topology");
+  std::optional<NodeMap> map;
+  if (topology) map = read_topology(*topology);
+  ClusterSpec cluster = node_of_cluster(spec, map ? &*map : nullptr);
+  if (map) apply_node_map(*topology, *map, cluster);
+  read_gpu_count(spec, cluster);
+  if (const auto fabric = spec.optional("intra_node")) {
+    cluster.node.fabric = static_cast<IntraNodeFabric>(fabric->as_choice(kIntraNodeFabricNames, "intra-node fabric"));
+    cluster.node.scale_up_bandwidth = scale_up_bandwidth(cluster);
+  }
+  const auto network = spec.optional("network");
+  if (map && !map->nics.empty() && network)
+    for (const char* key : {"nics_per_node", "node_bandwidth"})
+      if (network->has(key))
+        network->required(key).fail("the topology file has the NICs: give \"nic_bandwidth\" where it lacks their rate");
+  if (network) read_network(*network, networks_, cluster);
+  if (map) settle_node_map(*topology, std::move(*map), network, cluster);
   if (const auto nccl = spec.optional("nccl")) cluster.nccl = read_nccl(*nccl);
   if (const auto name = spec.optional("name")) cluster.name = name->as_string();
   if (const auto faults = spec.optional("faults")) cluster.faults = read_faults(*faults, cluster);

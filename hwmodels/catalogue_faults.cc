@@ -109,7 +109,7 @@ class FaultReader {
                  const SpecNode& value) {
     if (value.is_null()) return;
     const NodeSpec& node = cluster_.node;
-    const bool pcie = node.fabric == IntraNodeFabric::pcie || node.fabric == IntraNodeFabric::pcie_no_p2p;
+    const bool pcie = is_pcie(node.fabric);
     const std::string_view link = pcie ? "pcie" : "nvlink";
     const std::string name = host + "." + unit;
     std::string_view text = unit;

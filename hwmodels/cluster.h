@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,12 @@
 namespace foretrain {
 
 /// How the GPUs of one node (or NVLink domain) reach each other.
-enum class IntraNodeFabric { nvswitch, nvlink_mesh, nvlink_cube_mesh, pcie, pcie_no_p2p };
-inline constexpr std::array<std::string_view, 5> kIntraNodeFabricNames = {"nvswitch", "nvlink_mesh", "nvlink_cube_mesh",
-                                                                          "pcie", "pcie_no_p2p"};
+/// `nvlink_bridge`: some pairs have NVLinks (0 and 1, 2 and 3 ... unless a topology file says otherwise), the rest
+/// PCIe.
+enum class IntraNodeFabric { nvswitch, nvlink_mesh, nvlink_cube_mesh, pcie, pcie_no_p2p, nvlink_bridge };
+inline constexpr std::array<std::string_view, 6> kIntraNodeFabricNames = {"nvswitch", "nvlink_mesh", "nvlink_cube_mesh",
+                                                                          "pcie",     "pcie_no_p2p", "nvlink_bridge"};
+constexpr bool is_pcie(IntraNodeFabric f) { return f == IntraNodeFabric::pcie || f == IntraNodeFabric::pcie_no_p2p; }
 /// The kind of network between nodes, with the transport that NCCL has on it; sets latency and efficiency defaults.
 /// `efa` is EFA of p5 and later (RDMA writes), `efa_v1` that of p3dn and p4d; `ethernet_tcp` are plain sockets,
 /// `gpudirect_tcpx` and `gpudirect_tcpxo` Google's transports of A3 High and A3 Mega.
@@ -41,6 +45,8 @@ inline constexpr std::array<std::string_view, 9> kNetworkKindNames = {
 enum class HostCpu { intel, amd, arm };
 inline constexpr std::array<std::string_view, 3> kHostCpuNames = {"intel", "amd", "arm"};
 
+struct NodeMap;
+
 struct NodeSpec {
   std::string name;  ///< "dgx-h100", or "" for an ad-hoc node
   std::int64_t gpus_per_node = 8;
@@ -50,6 +56,7 @@ struct NodeSpec {
   BytesPerSecond nic_bandwidth;  ///< line rate of one NIC, one direction
   bool rail_optimised = true;    ///< NIC i of every node on one leaf: a ring of equal ranks never leaves it
   HostCpu cpu = HostCpu::intel;
+  std::shared_ptr<const NodeMap> map;  ///< its inside, where a topology file describes it (node_map.h)
 };
 
 struct NetworkSpec {
@@ -72,6 +79,7 @@ struct ClusterSpec {
   NcclSettings nccl;               ///< the NCCL (or RCCL) that runs on it
   std::string source;              ///< ids of the catalogue's sources, "" for what a job describes
   std::vector<Fault> faults;       ///< what is slow or broken; empty: all is healthy
+  std::shared_ptr<const std::vector<std::string>> hosts;  ///< names of the nodes in order, where a job gives them
 };
 
 /// The characteristics of one kind of network, from the catalogue.

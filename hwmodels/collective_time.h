@@ -21,6 +21,8 @@ struct GroupLayout {
   /// From one node of the group to the next, in nodes (or NVLink domains): the nodes between hold other groups, equal
   /// to this one, that run at the same time.
   std::int64_t node_stride = 1;
+  /// From one GPU of the group to its next in the node, in GPUs: tells which of them it has where they are not alike.
+  std::int64_t gpu_stride = 1;
 };
 
 /// time = latency + transfer, and alone on its links transfer = max(scale_up_bytes_per_gpu / what NCCL reaches on them,

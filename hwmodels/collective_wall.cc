@@ -48,8 +48,6 @@ constexpr Bytes kEagerMessage = 32 * KiB;
 /// On one rail: LL's chunks of a tree that no longer fit, and Simple's until every level has whole ones.
 constexpr Bytes kTreeLowLatency = 32 * KiB, kTreeChunks = 4 * MiB;
 
-bool is_pcie(IntraNodeFabric f) { return f == IntraNodeFabric::pcie || f == IntraNodeFabric::pcie_no_p2p; }
-
 LinkClass class_of(const NcclSystem& s) {
   if (s.amd_gpu) return LinkClass::amd;
   return is_pcie(s.fabric) ? LinkClass::pcie : static_cast<LinkClass>(s.generation);
@@ -59,7 +57,7 @@ LinkClass class_of(const NcclSystem& s) {
 BytesPerSecond link_rate(const NcclSystem& s, double share) {
   BytesPerSecond rate = share * s.node_link;
   if (s.fabric == IntraNodeFabric::pcie_no_p2p) rate = 0.5 * rate;  // each byte goes into host memory and out again
-  if (is_pcie(s.fabric) && s.ranks_per_node > 2) rate = min(rate, kSocketLink);
+  if (is_pcie(s.fabric) && s.crosses_sockets) rate = min(rate, kSocketLink);
   return rate;
 }
 
@@ -224,7 +222,7 @@ WallCost p2p_cost(const NcclSystem& s, const LinkConstants& k, const WallConstan
   const BytesPerSecond network = all ? transport.all_to_all_share * network_rate(s) : network_rate(s, s.rail);
   BytesPerSecond link = link_rate(s, k.p2p_share);
   // Half of what a GPU sends goes to the other socket, beside what its socket's other GPUs send there.
-  if (all && is_pcie(s.fabric) && r > 4) link = min(link, 4 * (r - 1) / (r * r) * kBetweenSockets);
+  if (all && is_pcie(s.fabric) && s.crosses_sockets && r > 4) link = min(link, 4 * (r - 1) / (r * r) * kBetweenSockets);
   set_byte_time(s, node_bytes, all ? s.all_crossing : s.neighbours_crossing, link, network, w);
   if (!all) {
     w.network_bytes = node_bytes;

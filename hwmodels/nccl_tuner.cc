@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "hwmodels/nccl_release.h"
+#include "hwmodels/node_map.h"
+#include "hwmodels/node_routes.h"
 
 namespace foretrain {
 namespace {
@@ -103,8 +105,6 @@ double inter_speed(NcclGeneration g, double limit) {
                                         : fastest_within(kInterSpeeds, limit);
 }
 
-bool is_pcie(IntraNodeFabric f) { return f == IntraNodeFabric::pcie || f == IntraNodeFabric::pcie_no_p2p; }
-
 /// Rings that the GPUs 0..n-1 of a DGX-1 (hybrid cube mesh of 6 NVLinks each) can close, one link wide. Worked out from
 /// its links: 0-1 1, 0-2 1, 0-3 2, 0-4 2, 1-2 2, 1-3 1, 1-5 2, 2-3 1, 2-6 2, 3-7 2 and the same in the other quad. With
 /// 5 GPUs the fifth hangs on one neighbour: no ring, PCIe.
@@ -124,6 +124,31 @@ BytesPerSecond link_towards_group(const ClusterSpec& c, double ranks_per_node) {
     default:
       return all;
   }
+}
+
+/// Links of a group whose node a topology file describes: rings of NVLinks where it can close any, else PCIe.
+void set_links_by_map(const NodeMap& map, const GroupRoutes& routes, const ClusterSpec& c, NcclSystem& s) {
+  s.crosses_sockets = !routes.one_socket;
+  s.node_link = c.node.scale_up_bandwidth;
+  if (s.fabric == IntraNodeFabric::nvswitch || is_pcie(s.fabric) || s.ranks_per_node < 2) return;
+  if (routes.nvlink_rings > 0) {
+    s.node_link *= routes.nvlink_rings / static_cast<double>(most_nvlinks(map));
+    return;
+  }
+  s.fabric = routes.peer_access ? IntraNodeFabric::pcie : IntraNodeFabric::pcie_no_p2p;
+  s.node_link = c.gpu.pcie_bandwidth;
+  for (const std::int32_t gpu : map.gpus) s.node_link = min(s.node_link, map.parts[static_cast<std::size_t>(gpu)].link);
+}
+
+/// NICs of a group whose node a topology file describes. Rates are line rates: what the network makes of them follows.
+void set_nics_by_map(const NodeMap& map, const GroupRoutes& routes, double trays, NcclSystem& s) {
+  bool c2c = !map.c2c.empty();
+  for (const BytesPerSecond link : map.c2c) c2c = c2c && link.base() > 0;
+  s.near_nic = routes.nic_distance <= NodeDistance::pxb || (c2c && routes.nic_distance <= NodeDistance::phb);
+  if (routes.nics <= 0) return;
+  s.rails = std::max(1.0, std::min(s.ranks_per_node, trays * routes.nics));
+  s.rail = trays / s.rails / s.network_efficiency * routes.own;
+  s.node_nics = trays * static_cast<double>(routes.groups) / s.network_efficiency * routes.shared;
 }
 
 void search_graphs(NcclSystem& s) {
@@ -221,6 +246,19 @@ NcclSystem nccl_system(const GroupLayout& group, const ClusterSpec& cluster) {
   s.rails = std::max(1.0, std::min(s.ranks_per_node, trays * nics / nics_of_gpu));
   s.rail = nics_of_gpu * cluster.node.nic_bandwidth;
   s.node_link = link_towards_group(cluster, s.ranks_per_node);
+  s.crosses_sockets = s.ranks_per_node > 2;
+  // LL128 over nodes needs a NIC beside the GPU (path PXB): not on Slingshot, Omni-Path and plain Ethernet hosts.
+  s.near_nic = s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
+  const bool bridged = cluster.node.fabric == IntraNodeFabric::nvlink_bridge;
+  if (cluster.node.map) {
+    const auto in_node = static_cast<std::int64_t>(std::min(s.ranks_per_node, gpus));
+    const GroupRoutes& routes = routes_of(*cluster.node.map, in_node, group.gpu_stride);
+    set_links_by_map(*cluster.node.map, routes, cluster, s);
+    set_nics_by_map(*cluster.node.map, routes, trays, s);
+  } else if (bridged && (s.ranks_per_node > 2 || group.gpu_stride != 1)) {  // NVLinks join pairs of neighbours
+    s.fabric = IntraNodeFabric::pcie;
+    s.node_link = cluster.gpu.pcie_bandwidth;
+  }
   search_graphs(s);
   if (s.nodes > 1 && s.oversubscription > 1) set_crossing(group, cluster, s);
   return s;
@@ -318,11 +356,8 @@ bool collnet_possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, Ncc
 bool possible(const NcclSystem& s, CollectiveOp op, NcclAlgorithm a, NcclProtocol p, bool named) {
   if (p == NcclProtocol::none) return false;
   const bool nvlink = !is_pcie(s.fabric);
-  // LL128 needs a NIC beside the GPU (path PXB, PXN from Hopper): not on Slingshot, Omni-Path and plain Ethernet hosts.
-  const bool near_nic =
-      s.network == NetworkKind::infiniband || s.network == NetworkKind::roce || s.network == NetworkKind::efa;
   if (p == NcclProtocol::ll128 && !named && s.compute_capability > s.release->newest_ll128) return false;
-  if (p == NcclProtocol::ll128 && !named && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !near_nic)))) return false;
+  if (p == NcclProtocol::ll128 && !named && (!nvlink || (s.nodes > 1 && (s.amd_gpu || !s.near_nic)))) return false;
   // Where the NIC delivers out of order, AWS's plugin sets NCCL_PROTO=simple (aws-ofi-nccl, src/platform-aws.cpp).
   if (p != NcclProtocol::simple && s.nodes > 1 && s.network == NetworkKind::efa_v1) return false;
   const bool nvls = a == NcclAlgorithm::nvls || a == NcclAlgorithm::nvls_tree;

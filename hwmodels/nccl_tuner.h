@@ -43,7 +43,9 @@ struct NcclSystem {
   BytesPerSecond rail;                              ///< line rate of one of them
   BytesPerSecond node_nics;                         ///< line rate of all NICs of the node, shared by `groups`
   double groups = 1;
-  BytesPerSecond node_link;  ///< what scale-up links give one GPU towards the others of this group
+  BytesPerSecond node_link;      ///< what scale-up links give one GPU towards the others of this group
+  bool crosses_sockets = false;  ///< some of the node's ranks are on other sockets than others
+  bool near_nic = true;          ///< the NICs are below the GPUs' own PCIe switches
   NcclGraph ring, tree, nvls;
   bool chain_tree = false;                           ///< its trees lead through a node's GPUs as one chain
   bool collnet = false;                              ///< switches of the network reduce (SHARP)

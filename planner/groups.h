@@ -26,7 +26,8 @@ inline GroupLayout group_layout(std::int64_t ranks, std::int64_t stride, const C
   return {.ranks = ranks,
           .ranks_per_node = per_node,
           .groups_sharing_nics = std::max<std::int64_t>(1, touched / per_node),
-          .node_stride = std::max<std::int64_t>(1, stride / domain)};
+          .node_stride = std::max<std::int64_t>(1, stride / domain),
+          .gpu_stride = per_node > 1 ? stride : 1};
 }
 
 // Rank order tp-cp-ep-dp-pp: tensor ranks are neighbours, pipeline stages are farthest apart.

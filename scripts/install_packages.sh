@@ -61,7 +61,7 @@ need_library() { has_package "$1" || missing+=("$1"); }
 main() {
   export PATH="$PWD/build/tools/bin:$PATH"
   if ! has_command apt-get || ! has_command dpkg-query; then
-    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, doctest, valijson"
+    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, pugixml, doctest, valijson"
     return
   fi
   has_command c++ && has_command make || missing+=(build-essential)
@@ -71,6 +71,7 @@ main() {
   need_library libfmt-dev
   need_library libcli11-dev
   need_library nlohmann-json3-dev
+  need_library libpugixml-dev  # reads NCCL topology files (XML)
   need_library doctest-dev
   need_library libvalijson-dev
   local option

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
-#include <stdexcept>
 
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/breadth_first_search.hpp>
@@ -12,41 +10,12 @@
 #include "base/check.h"
 #include "base/spec_error.h"
 #include "hwmodels/health.h"
+#include "hwmodels/node_map.h"
 
 namespace foretrain::sim {
 namespace {
 
 using Vertex = std::int32_t;
-
-/// Payload that a PCIe link carries of its raw rate: NCCL counts on 12 GB/s of Gen3 x16's 15.75, and in proportion for
-/// later generations (NVIDIA/nccl 2.28.9 src/graph/topo.h, PCI_BW).
-constexpr double kPcieEfficiency = 12.0 / 15.75;
-
-/// Between two sockets, one direction: what NCCL counts on (NVIDIA/nccl 2.28.9 src/graph/topo.h: SKL_QPI_BW 10,
-/// SRP_QPI_BW 22, AMD_BW 16, ARM_BW 6). Assumed: Intel hosts with PCIe Gen4 or later are Sapphire Rapids or alike.
-BytesPerSecond socket_bandwidth(const ClusterSpec& cluster) {
-  switch (cluster.node.cpu) {
-    case HostCpu::intel:
-      return (cluster.gpu.pcie_generation >= 4 ? 22 : 10) * GB_per_s;
-    case HostCpu::amd:
-      return 16 * GB_per_s;
-    case HostCpu::arm:
-      return 6 * GB_per_s;
-  }
-  return {};
-}
-
-/// NVLinks between GPUs i and j of a DGX-1 with V100: a hybrid cube mesh, six a GPU.
-/// Source: NVIDIA DGX-1 System Architecture white paper (WP-08437), figure 4; `nvidia-smi topo -m` of it.
-constexpr std::array<std::array<int, 8>, 8> kCubeMesh = {{{0, 1, 1, 2, 2, 0, 0, 0},
-                                                          {1, 0, 2, 1, 0, 2, 0, 0},
-                                                          {1, 2, 0, 2, 0, 0, 1, 0},
-                                                          {2, 1, 2, 0, 0, 0, 0, 1},
-                                                          {2, 0, 0, 0, 0, 1, 1, 2},
-                                                          {0, 2, 0, 0, 1, 0, 2, 1},
-                                                          {0, 0, 1, 0, 1, 2, 0, 2},
-                                                          {0, 0, 0, 1, 2, 1, 2, 0}}};
-constexpr double kCubeMeshLinksPerGpu = 6;
 
 constexpr std::array<std::string_view, 7> kKindNames = {"gpu", "nvswitch", "pcie switch", "socket",
                                                         "nic", "leaf",     "spine"};
@@ -83,16 +52,23 @@ struct Topology::Impl {
 
   [[nodiscard]] std::int64_t node_of(std::int64_t gpu) const { return gpu / spec.node.gpus_per_node; }
   [[nodiscard]] Vertex gpu(std::int64_t number) const { return gpus[static_cast<std::size_t>(number)]; }
-  [[nodiscard]] std::int64_t switch_of_gpu(std::int64_t gpu) const {
-    return node_of(gpu) * switches_per_node +
-           gpu % spec.node.gpus_per_node * switches_per_node / spec.node.gpus_per_node;
+  /// The part of the node's map that GPU `number` is.
+  [[nodiscard]] std::int32_t part_of_gpu(std::int64_t number) const {
+    return map.gpus[static_cast<std::size_t>(number % spec.node.gpus_per_node)];
   }
-  [[nodiscard]] std::int64_t switch_of_nic(std::int64_t node, std::int64_t nic) const {
-    return node * switches_per_node + nic * switches_per_node / std::max(spec.node.nics_per_node, switches_per_node);
+  [[nodiscard]] std::int32_t part_of_nic(std::int64_t nic_of_node) const {
+    return map.nics[static_cast<std::size_t>(nic_of_node)];
   }
-  [[nodiscard]] std::int64_t socket_of_switch(std::int64_t pcie_switch) const {
-    return pcie_switch / switches_per_node * sockets_per_node +
-           pcie_switch % switches_per_node * sockets_per_node / switches_per_node;
+  [[nodiscard]] Vertex& vertex_of(std::int64_t node, std::int32_t part) {
+    return parts[static_cast<std::size_t>(node) * map.parts.size() + static_cast<std::size_t>(part)];
+  }
+  [[nodiscard]] Vertex vertex_of(std::int64_t node, std::int32_t part) const {
+    return parts[static_cast<std::size_t>(node) * map.parts.size() + static_cast<std::size_t>(part)];
+  }
+  /// NVLinks between two GPUs of a node.
+  [[nodiscard]] std::int32_t nvlinks_between(std::int64_t a, std::int64_t b) const {
+    const std::int64_t n = spec.node.gpus_per_node;
+    return map.nvlinks[static_cast<std::size_t>(a % n * n + b % n)];
   }
   [[nodiscard]] std::int64_t nic_for(std::int64_t gpu, std::int32_t channel) const;
   [[nodiscard]] Vertex nic(std::int64_t node, std::int64_t nic_of_node) const {
@@ -104,30 +80,31 @@ struct Topology::Impl {
   }
   [[nodiscard]] bool share_nvlink(std::int64_t a, std::int64_t b) const;
   void walk_nvlink(std::vector<Vertex>& way, std::int64_t from, std::int64_t to, std::uint64_t hash) const;
-  void walk_host(std::vector<Vertex>& way, std::int64_t from_switch, std::int64_t to_switch, Vertex to) const;
+  void walk_host(std::vector<Vertex>& way, std::int64_t node, std::int32_t from, std::int32_t to) const;
   [[nodiscard]] std::vector<Vertex> way(std::int64_t from, std::int64_t to, const RouteOptions& options) const;
   [[noreturn]] void fail_cut_off(std::int64_t from, std::int64_t to, std::int64_t up, std::int64_t down) const;
 
   ClusterSpec spec;
   ClusterHealth health;
-  std::int64_t nodes = 1, switches_per_node = 1, sockets_per_node = 1;
+  NodeMap map;  // of every node
+  std::int64_t nodes = 1;
   Graph graph;
   std::vector<TopologyVertex> vertices;
   std::vector<TopologyLink> links;
   std::array<std::int32_t, kKindNames.size()> counts{};
-  std::vector<Vertex> gpus, nvswitches, pcie_switches, sockets, nics, leaves, spines, live_spines;
+  std::vector<Vertex> parts;  // [nodes, parts of the map]
+  std::vector<Vertex> gpus, nvswitches, nics, leaves, spines, live_spines;
 };
 
-Topology::Impl::Impl(const ClusterSpec& cluster) : spec(cluster), health(cluster), nodes(node_count(cluster)) {
+Topology::Impl::Impl(const ClusterSpec& cluster)
+    : spec(cluster),
+      health(cluster),
+      map(cluster.node.map ? *cluster.node.map : laid_out_node(cluster)),
+      nodes(node_count(cluster)) {
   FORETRAIN_CHECK(spec.gpus >= 1 && spec.node.gpus_per_node >= 1 && spec.nvlink_domain >= 1);
   FORETRAIN_CHECK(spec.node.nics_per_node >= 0 && (spec.node.nics_per_node >= 1 || nodes == 1));
   FORETRAIN_CHECK(spec.network.nodes_per_leaf >= 1 && spec.network.oversubscription >= 1);
-  if (spec.node.fabric == IntraNodeFabric::nvlink_cube_mesh && spec.node.gpus_per_node > 8)
-    throw std::invalid_argument(fmt::format("an NVLink cube mesh joins 8 GPUs, not {}", spec.node.gpus_per_node));
-  const std::int64_t n = spec.node.gpus_per_node;
-  switches_per_node =
-      std::max(std::gcd(n, std::max<std::int64_t>(1, spec.node.nics_per_node)), std::min<std::int64_t>(2, n));
-  sockets_per_node = std::min<std::int64_t>(2, switches_per_node);
+  FORETRAIN_CHECK(gpu_count(map) == spec.node.gpus_per_node && std::ssize(map.nics) == spec.node.nics_per_node);
   add_node_fabric();
   add_nvlink();
   if (nodes > 1) add_network();
@@ -149,54 +126,51 @@ void Topology::Impl::join(Vertex a, Vertex b, BytesPerSecond each_way) {
 
 /// GPUs, NICs, and the PCIe tree of every node.
 void Topology::Impl::add_node_fabric() {
-  const BytesPerSecond pcie = kPcieEfficiency * spec.gpu.pcie_bandwidth;
   for (std::int64_t g = 0; g < spec.gpus; ++g) gpus.push_back(add(VertexKind::gpu));
+  parts.assign(static_cast<std::size_t>(nodes) * map.parts.size(), -1);
+  const auto count = static_cast<std::int32_t>(map.parts.size());
   for (std::int64_t node = 0; node < nodes; ++node) {
-    for (std::int64_t i = 0; i < sockets_per_node; ++i) sockets.push_back(add(VertexKind::socket));
-    if (sockets_per_node == 2) join(sockets[sockets.size() - 2], sockets.back(), socket_bandwidth(spec));
-    for (std::int64_t i = 0; i < switches_per_node; ++i) {
-      const auto number = static_cast<std::int64_t>(pcie_switches.size());
-      pcie_switches.push_back(add(VertexKind::pcie_switch));
-      join(pcie_switches.back(), sockets[static_cast<std::size_t>(socket_of_switch(number))], pcie);
+    std::vector<Vertex> sockets;
+    for (std::int32_t i = 0; i < count; ++i) {
+      const NodePartKind kind = map.parts[static_cast<std::size_t>(i)].kind;
+      if (kind != NodePartKind::socket && kind != NodePartKind::pcie_switch) continue;
+      vertex_of(node, i) = add(kind == NodePartKind::socket ? VertexKind::socket : VertexKind::pcie_switch);
+      if (kind != NodePartKind::socket) continue;
+      for (const Vertex other : sockets) join(other, vertex_of(node, i), map.socket_link);
+      sockets.push_back(vertex_of(node, i));
     }
-    for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i) {
-      nics.push_back(add(VertexKind::nic));
-      join(nics.back(), pcie_switches[static_cast<std::size_t>(switch_of_nic(node, i))], pcie);
+    for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i)
+      nics.push_back(vertex_of(node, part_of_nic(i)) = add(VertexKind::nic));
+    for (std::int64_t i = 0; i < spec.node.gpus_per_node && node * spec.node.gpus_per_node + i < spec.gpus; ++i)
+      vertex_of(node, part_of_gpu(i)) = gpu(node * spec.node.gpus_per_node + i);
+    for (std::int32_t i = 0; i < count; ++i) {
+      const NodePart& part = map.parts[static_cast<std::size_t>(i)];
+      if (part.parent < 0 || vertex_of(node, i) < 0) continue;
+      const bool faulty = part.kind == NodePartKind::gpu && is_pcie(spec.node.fabric);
+      const double share = faulty ? health.scale_up_share(vertex_of(node, i)) : 1;  // GPUs are the first vertices
+      join(vertex_of(node, i), vertex_of(node, part.parent), share * kPcieEfficiency * part.link);
     }
   }
-  const bool scale_up = spec.node.fabric == IntraNodeFabric::pcie || spec.node.fabric == IntraNodeFabric::pcie_no_p2p;
-  for (std::int64_t g = 0; g < spec.gpus; ++g)
-    join(gpu(g), pcie_switches[static_cast<std::size_t>(switch_of_gpu(g))],
-         (scale_up ? health.scale_up_share(g) : 1.0) * pcie);
 }
 
-/// One vertex stands for all NVSwitches of a domain: they are non-blocking.
+/// One vertex stands for all NVSwitches of a domain: they are non-blocking. Between GPUs each has its share of what the
+/// best-joined GPU's links carry.
 void Topology::Impl::add_nvlink() {
   const BytesPerSecond bandwidth = spec.node.scale_up_bandwidth;
-  switch (spec.node.fabric) {
-    case IntraNodeFabric::nvswitch:
-      for (std::int64_t g = 0; g < spec.gpus; ++g) {
-        if (g % spec.nvlink_domain == 0) nvswitches.push_back(add(VertexKind::nvswitch));
-        join(gpu(g), nvswitches.back(), health.scale_up_share(g) * bandwidth);
-      }
-      break;
-    case IntraNodeFabric::nvlink_mesh:
-    case IntraNodeFabric::nvlink_cube_mesh:
-      for (std::int64_t a = 0; a < spec.gpus; ++a)
-        for (std::int64_t b = a + 1; b < spec.gpus && node_of(b) == node_of(a); ++b) {
-          const std::int64_t n = spec.node.gpus_per_node;
-          const double share =
-              spec.node.fabric == IntraNodeFabric::nvlink_mesh
-                  ? 1.0 / static_cast<double>(n - 1)
-                  : kCubeMesh[static_cast<std::size_t>(a % n)][static_cast<std::size_t>(b % n)] / kCubeMeshLinksPerGpu;
-          const double health_of_link = std::min(health.scale_up_share(a), health.scale_up_share(b));
-          if (share > 0) join(gpu(a), gpu(b), health_of_link * share * bandwidth);
-        }
-      break;
-    case IntraNodeFabric::pcie:
-    case IntraNodeFabric::pcie_no_p2p:
-      break;
+  if (spec.node.fabric == IntraNodeFabric::nvswitch) {
+    for (std::int64_t g = 0; g < spec.gpus; ++g) {
+      if (g % spec.nvlink_domain == 0) nvswitches.push_back(add(VertexKind::nvswitch));
+      join(gpu(g), nvswitches.back(), health.scale_up_share(g) * bandwidth);
+    }
+    return;
   }
+  if (is_pcie(spec.node.fabric)) return;
+  const double most = static_cast<double>(most_nvlinks(map));
+  for (std::int64_t a = 0; a < spec.gpus; ++a)
+    for (std::int64_t b = a + 1; b < spec.gpus && node_of(b) == node_of(a); ++b)
+      if (nvlinks_between(a, b) > 0)
+        join(gpu(a), gpu(b),
+             std::min(health.scale_up_share(a), health.scale_up_share(b)) * nvlinks_between(a, b) / most * bandwidth);
 }
 
 void Topology::Impl::add_network() {
@@ -222,16 +196,14 @@ void Topology::Impl::add_network() {
 
 /// The NIC (of its node) that `gpu` sends `channel` through: those nearest to it that work in turn.
 std::int64_t Topology::Impl::nic_for(std::int64_t gpu, std::int32_t channel) const {
-  const std::int64_t node = node_of(gpu);
   std::vector<std::int64_t> nearest;
-  int least = 3;
+  NodeDistance least = NodeDistance::sys;
   for (std::int64_t i = 0; i < spec.node.nics_per_node; ++i) {
-    const std::int64_t theirs = switch_of_nic(node, i), own = switch_of_gpu(gpu);
-    if (health.nic_share(node, i) <= 0) continue;
-    const int distance = theirs == own ? 0 : socket_of_switch(theirs) == socket_of_switch(own) ? 1 : 2;
-    if (distance < least) nearest.clear();
-    least = std::min(least, distance);
-    if (distance == least) nearest.push_back(i);
+    if (health.nic_share(node_of(gpu), i) <= 0) continue;
+    const NodeDistance d = distance(map, part_of_gpu(gpu), part_of_nic(i));
+    if (d < least) nearest.clear();
+    least = std::min(least, d);
+    if (d == least) nearest.push_back(i);
   }
   FORETRAIN_CHECK(!nearest.empty());  // a node without a working NIC is refused when the cluster is read
   return nearest[static_cast<std::size_t>(channel) % nearest.size()];
@@ -244,6 +216,8 @@ bool Topology::Impl::share_nvlink(std::int64_t a, std::int64_t b) const {
     case IntraNodeFabric::nvlink_mesh:
     case IntraNodeFabric::nvlink_cube_mesh:
       return node_of(a) == node_of(b);
+    case IntraNodeFabric::nvlink_bridge:
+      return node_of(a) == node_of(b) && nvlinks_between(a, b) > 0;
     case IntraNodeFabric::pcie:
     case IntraNodeFabric::pcie_no_p2p:
       return false;
@@ -257,32 +231,21 @@ void Topology::Impl::walk_nvlink(std::vector<Vertex>& way, std::int64_t from, st
   if (from == to) return;
   if (spec.node.fabric == IntraNodeFabric::nvswitch) {
     way.push_back(nvswitches[static_cast<std::size_t>(from / spec.nvlink_domain)]);
-  } else if (spec.node.fabric == IntraNodeFabric::nvlink_cube_mesh) {
+  } else if (nvlinks_between(from, to) == 0) {
     const std::int64_t n = spec.node.gpus_per_node, first = node_of(from) * n;
-    const auto joined = [&](std::int64_t a, std::int64_t b) {
-      return kCubeMesh[static_cast<std::size_t>(a % n)][static_cast<std::size_t>(b % n)] > 0;
-    };
     std::vector<std::int64_t> between;
-    if (!joined(from, to))
-      for (std::int64_t g = first; g < std::min(first + n, spec.gpus); ++g)
-        if (joined(from, g) && joined(g, to)) between.push_back(g);
+    for (std::int64_t g = first; g < std::min(first + n, spec.gpus); ++g)
+      if (nvlinks_between(from, g) > 0 && nvlinks_between(g, to) > 0) between.push_back(g);
     if (!between.empty()) way.push_back(gpu(between[hash % between.size()]));
   }
   way.push_back(gpu(to));
 }
 
-/// Appends the way through the PCIe tree from switch to switch, and `to` behind the last.
-void Topology::Impl::walk_host(std::vector<Vertex>& way, std::int64_t from_switch, std::int64_t to_switch,
-                               Vertex to) const {
-  way.push_back(pcie_switches[static_cast<std::size_t>(from_switch)]);
-  // Without peer-to-peer, everything goes through host memory.
-  if (from_switch != to_switch || spec.node.fabric == IntraNodeFabric::pcie_no_p2p) {
-    const std::int64_t from_socket = socket_of_switch(from_switch), to_socket = socket_of_switch(to_switch);
-    way.push_back(sockets[static_cast<std::size_t>(from_socket)]);
-    if (to_socket != from_socket) way.push_back(sockets[static_cast<std::size_t>(to_socket)]);
-    way.push_back(pcie_switches[static_cast<std::size_t>(to_switch)]);
-  }
-  way.push_back(to);
+/// Appends the way through the PCIe tree of `node` from part to part, the first left out. Without peer-to-peer,
+/// everything goes through host memory.
+void Topology::Impl::walk_host(std::vector<Vertex>& way, std::int64_t node, std::int32_t from, std::int32_t to) const {
+  const std::vector<std::int32_t> passed = way_between(map, from, to, spec.node.fabric == IntraNodeFabric::pcie_no_p2p);
+  for (std::size_t i = 1; i < passed.size(); ++i) way.push_back(vertex_of(node, passed[i]));
 }
 
 void Topology::Impl::fail_cut_off(std::int64_t from, std::int64_t to, std::int64_t up, std::int64_t down) const {
@@ -302,7 +265,7 @@ std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, cons
     return way;
   }
   if (node_of(from) == node_of(to)) {
-    walk_host(way, switch_of_gpu(from), switch_of_gpu(to), gpu(to));
+    walk_host(way, node_of(from), part_of_gpu(from), part_of_gpu(to));
     return way;
   }
   const std::int64_t to_nic = nic_for(to, options.channel);
@@ -313,7 +276,7 @@ std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, cons
   }
   walk_nvlink(way, from, sender, hash);
   const std::int64_t from_nic = nic_for(sender, options.channel);
-  walk_host(way, switch_of_gpu(sender), switch_of_nic(node_of(from), from_nic), nic(node_of(from), from_nic));
+  walk_host(way, node_of(from), part_of_gpu(sender), part_of_nic(from_nic));
   const std::int64_t up = leaf_of_nic(node_of(from), from_nic), down = leaf_of_nic(node_of(to), to_nic);
   way.push_back(leaves[static_cast<std::size_t>(up)]);
   if (up != down) {
@@ -323,7 +286,7 @@ std::vector<Vertex> Topology::Impl::way(std::int64_t from, std::int64_t to, cons
     way.push_back(leaves[static_cast<std::size_t>(down)]);
   }
   way.push_back(nic(node_of(to), to_nic));
-  walk_host(way, switch_of_nic(node_of(to), to_nic), switch_of_gpu(to), gpu(to));
+  walk_host(way, node_of(to), part_of_nic(to_nic), part_of_gpu(to));
   return way;
 }
 

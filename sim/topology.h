@@ -36,11 +36,11 @@ struct RouteOptions {
 
 /// Built from a ClusterSpec; const afterwards.
 ///
-/// Inside a node: the NVLink fabric, and a PCIe tree of two sockets whose switches hold GPUs and NICs in equal parts.
-/// Between nodes: leaves and spines. Rail-optimised, NIC i of the `nodes_per_leaf` nodes of a group is on leaf i of the
-/// group; otherwise all NICs of these nodes are on one leaf. A leaf has one up-link to each spine, which together
-/// carry its down-links' capacity divided by the oversubscription. Every spine reaches every leaf.
-/// Shapes, capacities and their sources: docs/models/network.md.
+/// Inside a node: the NVLink fabric and the PCIe tree of its topology file (NodeSpec::map), or else a tree of two
+/// sockets whose switches hold GPUs and NICs in equal parts. Between nodes: leaves and spines. Rail-optimised, NIC i of
+/// the `nodes_per_leaf` nodes of a group is on leaf i of the group; otherwise all NICs of these nodes are on one leaf.
+/// A leaf has one up-link to each spine, which together carry its down-links' capacity divided by the oversubscription.
+/// Every spine reaches every leaf. Shapes, capacities and their sources: docs/models/network.md.
 class Topology {
  public:
   /// Slow parts (ClusterSpec::faults) have less capacity. Throws std::invalid_argument for a cube mesh of more than 8

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "hwmodels/catalogue.h"
 #include "sim/simulator.h"
 
 using namespace foretrain;
@@ -227,6 +228,42 @@ TEST_CASE("any two GPUs of any shape are joined by a way whose links meet, also 
           CHECK(t.links()[i].capacity == t.links()[i + 1].capacity);
         }
       }
+}
+
+TEST_CASE("a node from a topology file: its own switches, NICs and NVLinks") {
+  const auto cluster = [](const std::string& json) {
+    return Catalogue::load().cluster(SpecNode::parse(json, "test.json"));
+  };
+  // A DGX-1: GPU 0 beside GPU 1 and NIC 0 below the first of four switches; 0-3 has two NVLinks of 25 GB/s, 0-5 none.
+  const Topology dgx1(cluster(R"({"topology": "tests/data/topology/dgx1_v100.xml", "nodes": 2})"));
+  CHECK(dgx1.count(VertexKind::socket) == 4);
+  CHECK(dgx1.count(VertexKind::pcie_switch) == 8);
+  CHECK(dgx1.connected());
+  CHECK(gigabytes_per_second(dgx1, dgx1.route(0, 3).at(0)) == doctest::Approx(50));
+  CHECK(dgx1.route(0, 5).size() == 2);  // over GPU 1 or 4
+  CHECK(way(dgx1, 1, 9) == "gpu 1, pcie switch 0, nic 0, leaf 0, nic 4, pcie switch 4, gpu 9");
+
+  // Both NICs beside GPUs 2 and 3: GPU 7 goes over the processors' link, GPU 0 over its own.
+  const Topology old(cluster(R"({"topology": "tests/data/topology/nvidia_smi_topo_m_old_8xv100.txt",
+                                 "gpu": "v100-sxm2-32gb", "nodes": 2, "network": {"rail_optimised": false}})"));
+  CHECK(way(old, 2, 10) == "gpu 2, pcie switch 0, nic 0, leaf 0, nic 2, pcie switch 1, gpu 10");
+  CHECK(way(old, 7, 10) == "gpu 7, socket 1, socket 0, pcie switch 0, nic 0, leaf 0, nic 2, pcie switch 1, gpu 10");
+  CHECK(way(old, 0, 10, {.channel = 1}) ==
+        "gpu 0, socket 0, pcie switch 0, nic 1, leaf 0, nic 3, pcie switch 1, gpu 10");
+
+  // Two GPUs that meet at the processor, without peer access: through host memory.
+  const Topology pair(cluster(R"({"topology": "tests/data/topology/nvidia_smi_topo_m_2x5090.txt", "gpu": "rtx4090"})"));
+  CHECK(way(pair, 0, 1) == "gpu 0, socket 0, gpu 1");
+}
+
+TEST_CASE("NVLink bridges join pairs; the others go over PCIe") {
+  ClusterSpec c = cluster_of(8);
+  c.node.fabric = IntraNodeFabric::nvlink_bridge;
+  c.node.nics_per_node = 2;
+  const Topology t(c);
+  CHECK(way(t, 2, 3) == "gpu 2, gpu 3");
+  CHECK(gigabytes_per_second(t, t.route(2, 3).at(0)) == doctest::Approx(450));
+  CHECK(way(t, 1, 2) == "gpu 1, pcie switch 0, gpu 2");
 }
 
 TEST_CASE("16,384 GPUs: counts of everything, all connected") {
