@@ -10,6 +10,7 @@
 
 #include "planner/judge.h"
 #include "planner/lower.h"
+#include "planner/plan_replicas.h"
 #include "planner/plan_space.h"
 #include "planner/search.h"
 #include "sim/simulator.h"
@@ -102,6 +103,34 @@ void planner_folded_step_405b(benchmark::State& state) {
   state.counters["peak_MiB"] = peak_memory_mib();
 }
 BENCHMARK(planner_folded_step_405b)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
+
+/// One step of 1,024 ranks, each by itself, one of them slow: costs, graph, routes and flows over the cluster's
+/// network, simulation. Argument: memory effects too. An item is a task.
+void planner_unfolded_step_1024(benchmark::State& state) {
+  static const Problem problem =
+      load_problem(SpecNode::read_file("examples/straggler_1024_gpus/job.json"), Catalogue::load());
+  const bool memory = state.range(0) != 0;
+  std::int64_t tasks = 0, flows = 0;
+  double step_seconds = 0;
+  for (auto _ : state) {
+    const Plan& plan = *problem.plan;
+    const FrameworkSpec framework = framework_spec(problem);
+    const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
+    PlanReplicas replicas(problem, true);
+    PeakMoments moments;
+    const StepGraph step = lower(problem, plan, replicas.ranks_of(plan, blocks, framework), moments,
+                                 {.memory = memory, .network = &replicas.groups()});
+    const sim::Timeline timeline = sim::simulate(step.graph, {.memory = memory, .releases = memory});
+    tasks += step.graph.task_count();
+    flows = std::ssize(step.graph.flows());
+    step_seconds = to_seconds(timeline.makespan) / seconds;
+  }
+  state.SetItemsProcessed(tasks);
+  state.counters["flows"] = static_cast<double>(flows);
+  state.counters["step_seconds"] = step_seconds;
+  state.counters["peak_MiB"] = peak_memory_mib();
+}
+BENCHMARK(planner_unfolded_step_1024)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
 /// The search that `make plan` does. Argument: threads. An item is a plan considered.
 void planner_search(benchmark::State& state) {

@@ -88,6 +88,7 @@ Action add_simulate(CLI::App& app) {
   add_path(app, "--trace", o->trace,
            "write the timeline to this file (JSON for Perfetto and chrome; .pftrace: protobuf)");
   add_path(app, "--report", o->report, "write a report with charts to this file (HTML, one file for any browser)");
+  app.add_flag("--unfold", o->unfold, Text("simulate every rank by itself, and its messages on the cluster's network"));
   add_path(app, "--graph", o->graph, "write the step, kernel by kernel, to this file (foretrain-gpu runs it)");
   app.add_option("--rank", o->rank, Text("with --graph: the rank whose stage is written, or all"))
       ->type_name("RANK|all");

@@ -32,9 +32,10 @@ void write_graph_file(const SimulateOptions& options, const Problem& problem, Se
 int simulate(const SimulateOptions& options) {
   const SpecNode job = read_job(options.job, options.plan);
   const Problem problem = load_with_plan(job, options.job);
-  PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true});
+  PlanReport report = evaluate(problem, *problem.plan, {.even_if_too_big = true, .unfold = options.unfold});
   const bool simulated = report.step.base() > 0;
-  if (simulated && !problem.cluster.faults.empty()) report.faults = fault_report(problem, *problem.plan);
+  if (simulated && !problem.cluster.faults.empty())
+    report.faults = fault_report(problem, *problem.plan, options.unfold);
   std::optional<CalibrationCoverage> coverage;
   if (problem.calibration != nullptr)
     coverage = simulated ? calibration_coverage(problem, *problem.plan) : calibration_coverage(*problem.calibration);
@@ -44,7 +45,7 @@ int simulate(const SimulateOptions& options) {
     if (!options.output.empty()) write_file(options.output, document);
     if (options.format == Format::json) print(document);
   }
-  if (!options.trace.empty() && simulated) write_trace(options.trace, problem, *problem.plan);
+  if (!options.trace.empty() && simulated) write_trace(options.trace, problem, *problem.plan, options.unfold);
   if (!options.report.empty()) {
     const std::string more = options.plan == 1 ? "" : fmt::format(" --plan {}", options.plan);
     write_report({.path = options.report, .command = command_line("simulate", options.job, more)}, problem, job,

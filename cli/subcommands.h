@@ -38,6 +38,7 @@ struct SimulateOptions {
   JobOptions job;
   std::int32_t plan = 1;  ///< which plan of a plan file
   std::string output, trace, report;
+  bool unfold = false;              ///< every rank by itself
   std::string graph, rank = "all";  ///< the step kernel by kernel, of one rank or all
   Format format = Format::text;
 };

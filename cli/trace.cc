@@ -60,8 +60,9 @@ void warn_of_size(const std::string& path, bool is_perfetto) {
 
 }  // namespace
 
-void write_trace(const std::string& path, const Problem& problem, const Plan& plan) {
-  const DetailedReport detailed = evaluate_in_detail(problem, plan, {.even_if_too_big = true, .rates = true});
+void write_trace(const std::string& path, const Problem& problem, const Plan& plan, bool unfold) {
+  const DetailedReport detailed =
+      evaluate_in_detail(problem, plan, {.even_if_too_big = true, .rates = true, .unfold = unfold});
   sim::TraceOptions options;
   options.metadata = {{"model", problem.model.name}, {"gpu", problem.cluster.gpu.name}, {"plan", to_text(plan)}};
   for (const Message& m : detailed.messages) options.payload_names.push_back(name_of(m));

@@ -6,10 +6,10 @@
 
 namespace foretrain {
 
-FaultReport fault_report(const Problem& problem, const Plan& plan) {
+FaultReport fault_report(const Problem& problem, const Plan& plan, bool unfold) {
   Problem other = problem;
   other.cluster.faults.clear();
-  const auto step = [&] { return evaluate(other, plan, {.even_if_too_big = true}).step; };
+  const auto step = [&] { return evaluate(other, plan, {.even_if_too_big = true, .unfold = unfold}).step; };
   FaultReport report{.healthy_step = step(), .faults = {}};
   for (const Fault& fault : problem.cluster.faults) {
     other.cluster.faults = {fault};

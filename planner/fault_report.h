@@ -20,7 +20,7 @@ struct FaultReport {
   std::vector<FaultCost> faults;
 };
 
-/// Of a plan that can be simulated; `problem` has faults.
-FaultReport fault_report(const Problem& problem, const Plan& plan);
+/// Of a plan that can be simulated; `problem` has faults. `unfold`: with every rank by itself.
+FaultReport fault_report(const Problem& problem, const Plan& plan, bool unfold = false);
 
 }  // namespace foretrain

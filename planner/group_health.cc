@@ -18,7 +18,7 @@ ClusterSpec without_faults(ClusterSpec cluster) {
 
 /// Ports that traffic between nodes loads: a link between NIC and leaf; all up-links of a leaf together, and all of its
 /// down-links, as what leaves a leaf spreads over the spines.
-std::vector<std::int32_t> ports(const sim::Topology& t, std::int32_t& count) {
+std::vector<std::int32_t> numbered_ports(const sim::Topology& t, std::int32_t& count) {
   std::vector<std::int32_t> port(t.links().size(), -1);
   std::vector<std::int32_t> up(t.vertices().size(), -1), down = up;
   const auto kind = [&](std::int32_t v) { return t.vertices()[static_cast<std::size_t>(v)].kind; };
@@ -42,23 +42,23 @@ std::vector<std::int32_t> ports(const sim::Topology& t, std::int32_t& count) {
 
 }  // namespace
 
-GroupHealth::GroupHealth(const ClusterSpec& cluster)
+GroupHealth::GroupHealth(const ClusterSpec& cluster, bool with_ports)
     : cluster_(as_used(cluster)), health_(cluster_), domain_(cluster_.nvlink_domain) {
-  if (!health_.network_is_faulty() || node_count(cluster_) <= 1) return;
+  if (!(health_.network_is_faulty() || with_ports) || node_count(cluster_) <= 1) return;
   nics_of_gpu_ =
       static_cast<std::int32_t>(std::max<std::int64_t>(1, cluster_.node.nics_per_node / cluster_.node.gpus_per_node));
   healthy_ = std::make_unique<sim::Topology>(without_faults(cluster_));
   faulty_ = std::make_unique<sim::Topology>(cluster_);
   std::int32_t count = 0;
-  port_of_link_ = ports(*healthy_, count);
-  const BytesPerSecond gpu = cluster_.network.efficiency * network_bandwidth_per_gpu(cluster_);
+  port_of_link_ = numbered_ports(*healthy_, count);
+  gpu_rate_ = cluster_.network.efficiency * network_bandwidth_per_gpu(cluster_);
   healthy_capacity_.assign(static_cast<std::size_t>(count), 0);
   capacity_ = healthy_capacity_;
   for (std::size_t i = 0; i < port_of_link_.size(); ++i) {
     if (port_of_link_[i] < 0) continue;
     const auto port = static_cast<std::size_t>(port_of_link_[i]);
-    healthy_capacity_[port] += healthy_->links()[i].capacity / gpu;
-    capacity_[port] += faulty_->links()[i].capacity / gpu;
+    healthy_capacity_[port] += healthy_->links()[i].capacity / gpu_rate_;
+    capacity_[port] += faulty_->links()[i].capacity / gpu_rate_;
   }
 }
 
@@ -126,6 +126,40 @@ std::vector<double> GroupHealth::slowness(const std::vector<RankGroup>& groups, 
   return worst;
 }
 
+std::vector<sim::Link> GroupHealth::ports() const {
+  std::vector<sim::Link> ports(capacity_.size());
+  for (std::size_t i = 0; i < port_of_link_.size(); ++i) {
+    if (port_of_link_[i] < 0) continue;
+    const sim::TopologyLink& link = faulty_->links()[i];
+    const std::string from = faulty_->name(link.from), to = faulty_->name(link.to);
+    sim::Link& port = ports[static_cast<std::size_t>(port_of_link_[i])];
+    port.name = from.starts_with("spine") ? "down-links of " + to
+                : to.starts_with("spine") ? "up-links of " + from
+                                          : from + " to " + to;
+    port.capacity = capacity_[static_cast<std::size_t>(port_of_link_[i])] * gpu_rate_;
+  }
+  return ports;
+}
+
+std::vector<sim::LinkUse> GroupHealth::uses(const RankGroup& group) const {
+  std::vector<sim::LinkUse> uses;
+  if (faulty_ == nullptr) return uses;
+  for (const Send& send : sends_of(group, false))
+    for (std::int32_t c = 0; c < nics_of_gpu_; ++c)
+      for (const std::int32_t port : ports_of(send, c, false))
+        uses.push_back({.link = port, .weight = send.amount / nics_of_gpu_});
+  std::sort(uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.link < b.link; });
+  std::size_t kept = 0;  // one use of each port
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    if (i > 0 && uses[kept - 1].link == uses[i].link)
+      uses[kept - 1].weight += uses[i].weight;
+    else
+      uses[kept++] = uses[i];
+  }
+  uses.resize(kept);
+  return uses;
+}
+
 double GroupHealth::scale_up_share(const RankGroup& group) const {
   double share = 1;
   bool inside = false;  // some two ranks share a domain
@@ -141,7 +175,7 @@ std::vector<LinkShares> GroupHealth::shares(const std::vector<RankGroup>& groups
   std::vector<LinkShares> found(groups.size());
   for (std::size_t g = 0; g < groups.size(); ++g)
     if (groups[g].ranks > 1) found[g].scale_up = scale_up_share(groups[g]);
-  if (faulty_ == nullptr) return found;
+  if (!health_.network_is_faulty() || faulty_ == nullptr) return found;
   const std::vector<double> before = slowness(groups, true), after = slowness(groups, false);
   // Loads are sums of parts: what differs by rounding alone is the same.
   for (std::size_t g = 0; g < groups.size(); ++g)

@@ -30,11 +30,18 @@ struct RankGroup {
 /// docs/models/faults.md.
 class GroupHealth {
  public:
-  explicit GroupHealth(const ClusterSpec& cluster);
+  /// `with_ports`: the ports of a healthy network are wanted, too.
+  explicit GroupHealth(const ClusterSpec& cluster, bool with_ports = false);
 
   /// [group]. Throws SpecError naming what cannot reach what.
   [[nodiscard]] std::vector<LinkShares> shares(const std::vector<RankGroup>& groups) const;
   [[nodiscard]] const ClusterHealth& health() const { return health_; }
+
+  /// What traffic between nodes goes through, by number: "nic 3 to leaf 3", "up-links of leaf 0"; one direction, as
+  /// fast as its faults leave it. None on one node.
+  [[nodiscard]] std::vector<sim::Link> ports() const;
+  /// What a group takes of its ports for each byte that one of its ranks sends; empty inside a domain.
+  [[nodiscard]] std::vector<sim::LinkUse> uses(const RankGroup& group) const;
 
  private:
   struct Send {
@@ -50,6 +57,7 @@ class GroupHealth {
   ClusterSpec cluster_;
   ClusterHealth health_;
   std::int64_t domain_;                              ///< GPUs that NVLink joins
+  BytesPerSecond gpu_rate_;                          ///< of a GPU's share of its node's NICs
   std::int32_t nics_of_gpu_ = 1;                     ///< that one GPU takes turns with
   std::unique_ptr<sim::Topology> healthy_, faulty_;  ///< only where the network is faulty
   std::vector<std::int32_t> port_of_link_;           ///< [link] what it loads, or -1

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "planner/group_health.h"
 #include "planner/lowering.h"
 #include "planner/memory.h"
 #include "sim/schedules/schedules.h"
@@ -19,6 +20,8 @@ Lowering::Lowering(const Problem& problem, const Plan& plan, std::span<const Sim
 }
 
 StepGraph Lowering::run() {
+  if (options_.network != nullptr)
+    for (sim::Link& port : options_.network->ports()) g_.add_link(std::move(port));
   block_ops_.reserve(16);  // addresses are kept
   for (std::size_t r = 0; r < replicas_.size(); ++r) {
     enter(r);
@@ -38,6 +41,7 @@ StepGraph Lowering::run() {
     link_stages();
     finish_step();
   }
+  if (options_.network != nullptr) run_cells_in_step();
   return std::move(step_);
 }
 
@@ -63,7 +67,11 @@ std::size_t Lowering::virtual_stage(std::int32_t stage, std::int32_t chunk) cons
 
 void Lowering::add_device(std::int32_t stage) {
   const SimulatedReplica& replica = replicas_[replica_];
-  const std::string name = "stage " + std::to_string(stage) + (replica.name.empty() ? "" : " of " + replica.name);
+  std::string name = "stage " + std::to_string(stage);
+  if (options_.network != nullptr)
+    name = "rank " + std::to_string(rank_of(stage)) + ", " + name;
+  else if (!replica.name.empty())
+    name += " of " + replica.name;
   const sim::DeviceId d = g_.add_device({.name = name, .multiplicity = replica.ranks});
   const auto lane = [&](std::string lane_name, sim::LaneKind kind, std::string_view wait) {
     return g_.add_lane({.name = std::move(lane_name), .device = d, .kind = kind, .wait_label = label_of_part(wait)});
@@ -82,6 +90,10 @@ void Lowering::add_device(std::int32_t stage) {
   }
   step_.lanes.push_back(lanes);
   StageNetwork network;
+  if (options_.network != nullptr) {
+    networks_.push_back(network);
+    return;
+  }
   const BytesPerSecond capacity = fastest_message(static_cast<std::size_t>(stage));
   const double oversubscription = problem_.cluster.network.oversubscription;
   if (capacity.base() > 0) {
@@ -274,9 +286,12 @@ std::int32_t Lowering::payload_of(const Message& m, WorkGroup group, bool sends)
 
 Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label,
                                        WorkGroup group, std::int32_t index, bool sends) {
-  if (replicas_.size() > 1 && lane == lanes_of(stage).data) return add_shared_message(stage, m, label, group, index);
+  if (is_shared() && lane == lanes_of(stage).data) return add_shared_message(stage, m, label, group, index);
   sim::TaskSpec task{.lane = lane, .label = label, .duration = m.total, .index = index};
-  const sim::RouteId route = m.flow.base() > 0 ? route_of(stage, m.crossing) : kNone;
+  sim::RouteId route = kNone;
+  if (m.flow.base() > 0)
+    route =
+        options_.network == nullptr ? route_of(stage, m.crossing) : arrival_route(stage, group == WorkGroup::previous);
   if (route != kNone) {
     task.duration = m.fixed;
     task.flow = m.flow;
@@ -286,45 +301,6 @@ Lowering::TaskId Lowering::add_message(sim::LaneId lane, std::int32_t stage, con
   if (sends) task = {.lane = lane, .label = label, .index = index};  // its time is booked where it arrives
   task.payload = payload_of(m, group, sends);
   return g_.add_task(task);
-}
-
-/// A collective that replicas run together: one task, which the first of them adds to its lane. It starts when all have
-/// come to it, and moves at the pace of the slowest of their links.
-Lowering::TaskId Lowering::add_shared_message(std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
-                                              std::int32_t index) {
-  const SimulatedReplica& replica = replicas_[replica_];
-  const bool over_replicas = group == WorkGroup::replica;
-  const std::int32_t gang = over_replicas ? replica.replica_gang : replica.shard_gang;
-  std::vector<TaskId>& tasks = shared_[{stage, over_replicas, gang}];
-  std::size_t& next = next_shared_[{static_cast<std::int32_t>(first_device_) + stage, over_replicas}];
-  if (next == tasks.size()) {
-    sim::TaskSpec task{.lane = lanes_of(stage).data, .label = label, .duration = m.total, .index = index};
-    const sim::RouteId route = m.flow.base() > 0 ? shared_route(stage, over_replicas, gang, m.crossing) : kNone;
-    if (route != kNone) {
-      task.duration = m.fixed;
-      task.flow = m.flow;
-      task.rate_limit = m.rate;
-      task.route = route;
-    }
-    tasks.push_back(g_.add_task(task));
-  }
-  return tasks[next++];
-}
-
-/// Over the links of every replica of the gang.
-sim::RouteId Lowering::shared_route(std::int32_t stage, bool over_replicas, std::int32_t gang, double crossing) {
-  const auto [place, is_new] = shared_routes_.emplace(std::tuple(stage, over_replicas, gang, crossing), kNone);
-  if (!is_new) return place->second;
-  std::vector<sim::LinkUse> uses;
-  for (std::size_t r = 0; r < replicas_.size(); ++r) {
-    if ((over_replicas ? replicas_[r].replica_gang : replicas_[r].shard_gang) != gang) continue;
-    const StageNetwork& network =
-        networks_[r * static_cast<std::size_t>(plan_.pipeline) + static_cast<std::size_t>(stage)];
-    if (network.nic != kNone) uses.push_back({.link = network.nic});
-    if (network.up != kNone && crossing > 0) uses.push_back({.link = network.up, .weight = crossing});
-  }
-  if (!uses.empty()) place->second = g_.add_route(std::move(uses));
-  return place->second;
 }
 
 void Lowering::link_stages() {

@@ -30,10 +30,14 @@ struct StepGraph {
   std::vector<Message> messages;  ///< payloads of other graphs, where LowerOptions::memory
 };
 
+class GroupHealth;
+
 struct LowerOptions {
   bool memory = true;  ///< memory effects, and messages as payloads (a search needs only the time)
   bool kernels =
       false;  ///< every kernel and collective a task with its Work as payload, instead of a task for a block of layers
+  /// Set where replicas are pipelines of single ranks: the ports that their messages go through.
+  const GroupHealth* network = nullptr;
 };
 
 /// A pipeline that is simulated by itself, and stands for all that behave like it. Replicas of a gang run their
@@ -44,6 +48,9 @@ struct SimulatedReplica {
   std::int64_t ranks = 1;         ///< that each of its devices stands for
   std::int32_t shard_gang = 0;    ///< of collectives over data x context ranks, or over those that share shards
   std::int32_t replica_gang = 0;  ///< of HSDP's sums over replicas of the shards
+  // Of a step that is unfolded to its ranks:
+  std::int32_t cell = 0;        ///< pipelines of one cell run their passes in step
+  std::int64_t first_rank = 0;  ///< of stage 0
 };
 
 /// Lowers a legal plan. Per stage: the passes in the schedule's order; activations and their gradients between stages;

@@ -70,6 +70,11 @@ class Lowering {
   void link_rounds(sim::PassKind kind, std::size_t k, std::size_t sender, std::int32_t micro_batch);
   TaskId add_message(sim::LaneId lane, std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
                      std::int32_t index = sim::kNone, bool sends = false);
+  void run_cells_in_step();
+  sim::RouteId arrival_route(std::int32_t stage, bool forward);
+  [[nodiscard]] std::int64_t rank_of(std::int32_t stage) const;
+  /// Data-parallel collectives are tasks of several replicas.
+  [[nodiscard]] bool is_shared() const { return replicas_.size() > 1 || options_.network != nullptr; }
   TaskId add_shared_message(std::int32_t stage, const Message& m, sim::LabelId label, WorkGroup group,
                             std::int32_t index);
   sim::RouteId shared_route(std::int32_t stage, bool over_replicas, std::int32_t gang, double crossing);
@@ -139,6 +144,7 @@ class Lowering {
   std::map<std::tuple<std::int32_t, bool, std::int32_t>, std::vector<TaskId>> shared_;
   std::map<std::pair<std::int32_t, bool>, std::size_t> next_shared_;
   std::map<std::tuple<std::int32_t, bool, std::int32_t, double>, sim::RouteId> shared_routes_;
+  std::map<std::pair<sim::DeviceId, bool>, sim::RouteId> arrival_routes_;  // of ranks, by device and direction
   std::vector<std::pair<std::string_view, sim::LabelId>> simple_labels_;
   std::array<sim::LabelId, kTimeLabelNames.size()> op_labels_{};
   sim::LabelId data_label_ = 0, transfer_label_ = 0, optimizer_label_ = 0, host_label_ = 0, tensor_label_ = 0;

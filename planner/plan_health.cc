@@ -69,34 +69,55 @@ FamilyShares family_shares(const Families& f, const GroupHealth& g) {
           g.shares(f.embedding), g.shares(f.forward), g.shares(f.backward)};
 }
 
-/// What replica `d` has of its speed.
-ReplicaHealth health_of(std::int64_t d, const Ranks& r, const FamilyShares& shares, const ClusterHealth& health) {
+/// What `count` ranks of each stage, from the `first` of the stage on, have of their speed. They are of one replica,
+/// and in step with all of it.
+ReplicaHealth health_of(std::int64_t first, std::int64_t count, const Ranks& r, const FamilyShares& shares,
+                        const ClusterHealth& health) {
   ReplicaHealth replica;
   for (std::int64_t s = 0; s < r.stages; ++s) {
     StageHealth h;
-    const std::int64_t first = s * r.stage + d * r.cell;
-    for (std::int64_t i = first; i < first + r.cell; ++i) {
+    const std::int64_t begin = s * r.stage + first, cell = begin / r.cell * r.cell;
+    for (std::int64_t i = cell; i < cell + r.cell; ++i) {
       h.cell.compute = std::min(h.cell.compute, health.compute_share(i));
       h.cell.context = worst_of(h.cell.context, shares.context[at(i / r.cell * r.tensor + i % r.tensor)]);
       if (i % r.tensor == 0) h.cell.tensor = worst_of(h.cell.tensor, shares.tensor[at(i / r.tensor)]);
-      const std::int64_t shard_group = i / (r.tensor * r.shard) * r.tensor + i % r.tensor;
-      h.data = worst_of(h.data, shares.data[at(shard_group)]);
+    }
+    for (std::int64_t i = begin; i < begin + count; ++i) {
+      h.data = worst_of(h.data, shares.data[at(i / (r.tensor * r.shard) * r.tensor + i % r.tensor)]);
+      if (!shares.replica.empty()) {
+        const std::int64_t copies = r.tensor * r.shard;
+        h.replica = worst_of(h.replica, shares.replica[at(s * copies + i % r.stage % copies)]);
+      }
       if (r.stages == 1) continue;
       h.forward_arrival = worst_of(h.forward_arrival, shares.forward[at(i)]);
       h.backward_arrival = worst_of(h.backward_arrival, shares.backward[at(i)]);
       replica.embedding = worst_of(replica.embedding, shares.embedding[at(i % r.stage)]);
-    }
-    // All replicas take part in the sums over shards, and wait for the slowest.
-    if (!shares.replica.empty()) {
-      const std::int64_t groups = r.tensor * r.shard;
-      for (std::int64_t i = 0; i < groups; ++i) h.replica = worst_of(h.replica, shares.replica[at(s * groups + i)]);
     }
     replica.stages.push_back(h);
   }
   return replica;
 }
 
-/// All numbers of it, to tell replicas apart.
+/// The data-parallel collectives of a gang run at the pace of its slowest group, those over replicas of the shards at
+/// that of the slowest of all.
+void share_gang_pace(std::vector<ReplicaHealth>& replicas, std::int64_t per_gang) {
+  for (std::size_t first = 0; first < replicas.size(); first += at(per_gang)) {
+    const std::size_t end = std::min(replicas.size(), first + at(per_gang));
+    for (std::size_t s = 0; s < replicas[first].stages.size(); ++s) {
+      LinkShares worst;
+      for (std::size_t d = first; d < end; ++d) worst = worst_of(worst, replicas[d].stages[s].data);
+      for (std::size_t d = first; d < end; ++d) replicas[d].stages[s].data = worst;
+    }
+  }
+  for (std::size_t s = 0; s < replicas.front().stages.size(); ++s) {
+    LinkShares worst;
+    for (const ReplicaHealth& replica : replicas) worst = worst_of(worst, replica.stages[s].replica);
+    for (ReplicaHealth& replica : replicas) replica.stages[s].replica = worst;
+  }
+}
+
+}  // namespace
+
 std::vector<double> signature(const ReplicaHealth& replica) {
   std::vector<double> numbers;
   const auto add = [&](const LinkShares& l) { numbers.insert(numbers.end(), {l.scale_up, l.network}); };
@@ -110,21 +131,7 @@ std::vector<double> signature(const ReplicaHealth& replica) {
   return numbers;
 }
 
-/// The data-parallel collectives of a gang run at the pace of its slowest group.
-void share_gang_pace(std::vector<ReplicaHealth>& replicas, std::int64_t per_gang) {
-  for (std::size_t first = 0; first < replicas.size(); first += at(per_gang)) {
-    const std::size_t end = std::min(replicas.size(), first + at(per_gang));
-    for (std::size_t s = 0; s < replicas[first].stages.size(); ++s) {
-      LinkShares worst;
-      for (std::size_t d = first; d < end; ++d) worst = worst_of(worst, replicas[d].stages[s].data);
-      for (std::size_t d = first; d < end; ++d) replicas[d].stages[s].data = worst;
-    }
-  }
-}
-
-}  // namespace
-
-bool ReplicaClass::healthy() const {
+bool is_healthy(const ReplicaHealth& health) {
   const std::vector<double> numbers = signature(health);
   return std::all_of(numbers.begin(), numbers.end(), [](double n) { return n == 1; });
 }
@@ -133,7 +140,8 @@ std::vector<ReplicaClass> replica_classes(const Plan& plan, const GroupHealth& g
   const Ranks r(plan);
   const FamilyShares shares = family_shares(families(plan), groups);
   std::vector<ReplicaHealth> replicas;
-  for (std::int64_t d = 0; d < r.data; ++d) replicas.push_back(health_of(d, r, shares, groups.health()));
+  for (std::int64_t d = 0; d < r.data; ++d)
+    replicas.push_back(health_of(d * r.cell, r.cell, r, shares, groups.health()));
   const std::int64_t per_gang = std::max<std::int64_t>(1, r.shard / r.context);
   share_gang_pace(replicas, per_gang);
 
@@ -157,6 +165,27 @@ std::vector<ReplicaClass> replica_classes(const Plan& plan, const GroupHealth& g
     }
   }
   return classes;
+}
+
+std::vector<RankPipeline> rank_pipelines(const Plan& plan, const GroupHealth& groups) {
+  const Ranks r(plan);
+  const FamilyShares shares = family_shares(families(plan), groups);
+  std::vector<RankPipeline> pipelines;
+  for (std::int64_t i = 0; i < r.stage; ++i) {
+    pipelines.push_back({.first_rank = i,
+                         .health = health_of(i, 1, r, shares, groups.health()),
+                         .shard_gang = static_cast<std::int32_t>(i / (r.tensor * r.shard) * r.tensor + i % r.tensor),
+                         .replica_gang = static_cast<std::int32_t>(i % (r.tensor * r.shard)),
+                         .cell = static_cast<std::int32_t>(i / r.cell)});
+  }
+  return pipelines;
+}
+
+RankGroup gang_ranks(const Plan& plan, std::int32_t stage, bool over_replicas, std::int32_t gang) {
+  const Ranks r(plan);
+  const std::int64_t sharing = r.tensor * r.shard, first = stage * r.stage;
+  if (over_replicas) return {first + gang, sharing, r.data * r.context / r.shard};
+  return {first + gang / r.tensor * sharing + gang % r.tensor, r.tensor, r.shard};
 }
 
 std::vector<SlowGroups> slow_groups(const Plan& plan, const GroupHealth& groups) {

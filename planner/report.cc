@@ -12,13 +12,14 @@
 namespace foretrain {
 namespace {
 
-/// The stage whose compute lane works most.
-std::size_t busiest_stage(const StepGraph& step, const sim::Timeline& timeline) {
+/// The device whose compute lane works most.
+std::size_t busiest_device(const StepGraph& step, const sim::Timeline& timeline) {
+  const std::vector<sim::LaneTime> times = sim::lane_times(step.graph, timeline);
   double most = -1;
   std::size_t busiest = 0;
   for (std::size_t s = 0; s < step.lanes.size(); ++s) {
     double busy = 0;
-    for (const double t : sim::lane_time(step.graph, timeline, step.lanes[s].compute).seconds_by_part) busy += t;
+    for (const double t : times[static_cast<std::size_t>(step.lanes[s].compute)].seconds_by_part) busy += t;
     if (busy > most) {
       most = busy;
       busiest = s;
@@ -41,17 +42,17 @@ std::vector<TimePart> time_of_stage(const StepGraph& step, const sim::Timeline& 
 /// Simulates the step, or where it is long what stands for it, and fills in what it takes. The details are those of the
 /// step that was simulated last.
 void fill_step(DetailedReport& d, const Problem& problem, const std::vector<SimulatedReplica>& replicas,
-               PeakMoments& moments, bool rates) {
+               PeakMoments& moments, const LowerOptions& options, bool rates) {
   PlanReport& r = d.report;
   const std::int32_t micro_batches = replicas.front().costs->micro_batches;
   const std::optional<StandIns> s = stand_ins(r.plan, micro_batches);
-  StepGraph step = lower(problem, r.plan, s ? with_micro_batches(replicas, s->longer) : replicas, moments);
+  StepGraph step = lower(problem, r.plan, s ? with_micro_batches(replicas, s->longer) : replicas, moments, options);
   d.timeline = sim::simulate(step.graph, {.rates = rates});
-  const std::size_t stage = busiest_stage(step, d.timeline);
+  const std::size_t stage = busiest_device(step, d.timeline);
   Picoseconds makespan = d.timeline.makespan;
   r.time = time_of_stage(step, d.timeline, stage);
   if (s) {
-    const StepGraph shorter = lower(problem, r.plan, with_micro_batches(replicas, s->shorter), moments);
+    const StepGraph shorter = lower(problem, r.plan, with_micro_batches(replicas, s->shorter), moments, options);
     const sim::Timeline timeline = sim::simulate(shorter.graph);
     makespan = on_line(*s, timeline.makespan, makespan, micro_batches);
     const std::vector<TimePart> time = time_of_stage(shorter, timeline, stage);
@@ -89,7 +90,9 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
   const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
   r.rejection = break_of_time(problem, plan, *blocks);
   if (r.rejection) return d;
-  const std::vector<SimulatedReplica> replicas = PlanReplicas(problem).of(plan, blocks, framework);
+  PlanReplicas of_plan(problem, options.unfold);
+  const std::vector<SimulatedReplica> replicas =
+      options.unfold ? of_plan.ranks_of(plan, blocks, framework) : of_plan.of(plan, blocks, framework);
   PeakMoments moments;
   r.stages = memory_anatomy(problem, plan, *replicas.front().costs, moments);
   std::int64_t most = 0;
@@ -101,7 +104,7 @@ DetailedReport evaluate_in_detail(const Problem& problem, const Plan& plan, cons
                             .excess = (r.peak_memory - r.memory_limit).base()};
     if (!options.even_if_too_big) return d;
   }
-  fill_step(d, problem, replicas, moments, options.rates);
+  fill_step(d, problem, replicas, moments, {.network = options.unfold ? &of_plan.groups() : nullptr}, options.rates);
   fill_rates(r, problem);
   r.interval = step_interval(problem, r.time, r.step);
   return d;
