@@ -44,10 +44,6 @@ struct SearchResult {
   std::vector<JudgedPlan> judged;
   /// By Problem::trainer's launch rules, in the order of launch_rules(); also part of `rejected`.
   std::vector<std::int64_t> rejected_by_launch_rule;
-  std::vector<PlanReport> plans;           ///< best first, at most `top`
-  std::optional<PlanReport> nearest_miss;  ///< the plan refused for memory that lacked least
-  bool stopped_early = false;              ///< by SearchOptions::stop; then the best of what had been judged
-  std::int64_t left_out = 0;               ///< plans judged but neither cut nor simulated when the search was stopped
 };
 
 /// Ranks the plans of `problem.search`. The result does not depend on `threads`. Ties: the plan earlier in plan-space

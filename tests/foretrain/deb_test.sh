@@ -21,10 +21,12 @@ trap 'rm -rf "$work"' EXIT
 program=$(echo "$work"/debs/foretrain_*.deb) library=$(echo "$work"/debs/libforetrain-dev_*.deb)
 
 depends=$(dpkg-deb -f "$program" Depends)
-for needed in libc6 libfmt libstdc++6; do
+for needed in libc6 libfmt libpugixml libstdc++6; do
   [[ $depends == *$needed* ]] || fail "the program depends on: $depends"
 done
-[[ $(dpkg-deb -f "$library" Depends) == *libfmt-dev* ]] || fail "libforetrain-dev does not ask for libfmt-dev"
+for needed in libfmt-dev libpugixml-dev; do
+  [[ $(dpkg-deb -f "$library" Depends) == *$needed* ]] || fail "libforetrain-dev does not ask for $needed"
+done
 if command -v lintian >/dev/null; then
   lintian --allow-root --fail-on error --suppress-tags bogus-mail-host "$program" "$library" || fail "lintian"
 fi
