@@ -389,6 +389,10 @@ Action show(std::string text) {
 }  // namespace
 
 Action parse_arguments(int argc, const char* const* argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "help") {  // foretrain help plan: as foretrain plan --help
+    const std::array<const char*, 3> asked = {argv[0], argc > 2 ? argv[2] : "--help", "--help"};
+    return parse_arguments(argc > 2 ? 3 : 2, asked.data());
+  }
   check_subcommand(argc, argv);
   CLI::App app("Foretrain: know how your training run will go before it starts.", "foretrain");
   const Text version = "foretrain " FORETRAIN_VERSION;

@@ -49,6 +49,7 @@ Json elasticities_json(const Explanation& e) {
   Json all = Json::object();
   for (const Elasticity& one : e.elasticities) {
     Json entry = {{"step_change", one.change}};
+    if (one.resource == Resource::memory) entry["searched_again"] = e.searched_again;
     if (one.replanned) entry["replanned"] = plan_json(*one.replanned);
     all[std::string(name_of(one.resource))] = entry;
   }

@@ -133,9 +133,10 @@ void add_elasticities(Page& page, const ExplainedFile& x) {
     table.rows.push_back({std::string(text_of(one.resource)), percent_more(one.change),
                           one.resource != Resource::memory ? ""
                           : one.replanned                  ? "searched again: " + to_text(*one.replanned)
-                                                           : "no other plan becomes faster"});
+                          : x.explanation.searched_again   ? "searched again: no other plan becomes faster"
+                                                           : "this plan alone, not searched again"});
   page.blank().table(table);
-  page.line("Simulated again with that resource alone changed; for memory, searched again.", Ink::faint);
+  page.line("Simulated again with that resource alone changed.", Ink::faint);
 }
 
 std::string break_even_text(const BreakEven& b, const Problem& problem) {

@@ -104,6 +104,7 @@ Explanation explain_plan(const Problem& problem, const ExplainRequest& request) 
   if (e.report.step.base() <= 0) return e;
   e.chain = critical_chain(detailed.graph, detailed.timeline);
   e.chain_time = detailed.timeline.makespan;
+  e.searched_again = request.search_again;
   e.elasticities = elasticities(problem, request, e.report.step);
   e.troubles = troubles(problem, detailed);
   if (request.against) set_beside(e, problem, *request.against);

@@ -42,6 +42,7 @@ struct Explanation {
   CriticalChain chain;
   Picoseconds chain_time;                ///< the step, or of a very long one the shorter step that stands for it
   std::vector<Elasticity> elasticities;  ///< one a resource, in their order
+  bool searched_again = false;           ///< with 1 % more memory
   std::vector<Trouble> troubles;
   std::vector<BreakEven> break_evens;  ///< for the slower plan of the two to win
   std::vector<OtherSize> other_sizes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "planner/resource.h"
 
 namespace foretrain {
 
@@ -39,6 +40,17 @@ std::vector<Trouble> troubles(const Problem& problem, const DetailedReport& deta
     }
   std::stable_sort(found.begin(), found.end(), [](const Trouble& a, const Trouble& b) { return a.cost > b.cost; });
   return found;
+}
+
+void propose(Trouble& trouble, const Problem& problem, const PlanReport& report, const std::vector<Plan>& candidates) {
+  Seconds best = report.step;
+  for (const Plan& plan : candidates) {
+    const Outcome o = outcome(problem, plan);
+    if (!o.runs() || o.step >= best) continue;
+    best = o.step;
+    trouble.instead = plan;
+    trouble.instead_step = o.step;
+  }
 }
 
 Seconds time_of(const PlanReport& report, std::string_view label) {

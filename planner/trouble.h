@@ -55,6 +55,10 @@ std::optional<Trouble> unfused_attention(const Problem&, const DetailedReport&);
 std::optional<Trouble> padded_vocabulary(const Problem&, const DetailedReport&);
 std::optional<Trouble> memory_almost_full(const Problem&, const DetailedReport&);
 
+/// Gives `trouble` the fastest of `candidates` that fits, where its step is shorter than the report's; the first on a
+/// tie. Candidates may be illegal.
+void propose(Trouble& trouble, const Problem& problem, const PlanReport& report, const std::vector<Plan>& candidates);
+
 /// Time of a label of the report; 0 where it has none.
 Seconds time_of(const PlanReport& report, std::string_view label);
 /// True when `cost` is worth naming beside the report's step.

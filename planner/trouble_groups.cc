@@ -1,5 +1,6 @@
 /// Troubles of communication: groups that lie badly, and collectives that nothing hides.
 #include <numeric>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -18,21 +19,41 @@ Problem with_domains_for(Problem problem, std::int64_t gpus) {
   return problem;
 }
 
+/// Plans whose tensor groups are a half, a quarter, ... as large, with more replicas or more stages instead.
+std::vector<Plan> with_less_tensor(const Plan& plan) {
+  std::vector<Plan> plans;
+  for (std::int32_t part = 2; plan.tensor % part == 0; part *= 2) {
+    Plan less = plan;
+    less.tensor /= part;
+    less.sequence_parallel = plan.sequence_parallel && less.tensor > 1;
+    less.overlap.tensor = plan.overlap.tensor && less.tensor > 1;
+    Plan replicas = less, stages = less;
+    replicas.data *= part;
+    stages.pipeline *= part;
+    stages.stage_layers.clear();
+    plans.push_back(replicas);
+    plans.push_back(stages);
+  }
+  return plans;
+}
+
 /// A group of `gpus` neighbouring GPUs that leaves its domain.
 std::optional<Trouble> across_nodes(const Problem& problem, const PlanReport& report, std::int64_t gpus,
                                     const std::string& group, std::string remedy) {
   const Problem wider = with_domains_for(problem, gpus);
   const Seconds cost = report.step - outcome(wider, report.plan).step;
   if (!worth_naming(report, cost)) return std::nullopt;
-  return Trouble{.name = {},
-                 .what = fmt::format("{} takes {} neighbouring GPUs, and an NVLink domain has {}: its collectives go "
-                                     "over the network",
-                                     group, gpus, domain_in_use(problem.cluster)),
-                 .cost = cost,
-                 .counted = fmt::format("simulated with NVLink domains of {} GPUs", domain_in_use(wider.cluster)),
-                 .remedy = std::move(remedy),
-                 .instead = {},
-                 .instead_step = {}};
+  Trouble trouble{.name = {},
+                  .what = fmt::format("{} takes {} neighbouring GPUs, and an NVLink domain has {}: its collectives go "
+                                      "over the network",
+                                      group, gpus, domain_in_use(problem.cluster)),
+                  .cost = cost,
+                  .counted = fmt::format("simulated with NVLink domains of {} GPUs", domain_in_use(wider.cluster)),
+                  .remedy = std::move(remedy),
+                  .instead = {},
+                  .instead_step = {}};
+  propose(trouble, problem, report, with_less_tensor(report.plan));
+  return trouble;
 }
 
 /// A plan that overlaps more, where it is legal and shorter by enough.
@@ -105,11 +126,18 @@ std::optional<Trouble> exposed_data_parallel(const Problem& problem, const Detai
                   .instead_step = {}};
   Plan overlapped = report.plan;
   overlapped.overlap.data = true;
-  if (const Outcome o = outcome(problem, overlapped); !report.plan.overlap.data && o.runs() && o.step < report.step) {
+  if (!report.plan.overlap.data) {
     trouble.remedy = "overlap.data: exchange gradients beside the backward pass";
-    trouble.instead = overlapped;
-    trouble.instead_step = o.step;
+    propose(trouble, problem, report, {overlapped});
+    return trouble;
   }
+  std::vector<Plan> otherwise_sharded;
+  for (const std::int32_t stage : {0, 1, 2, 3}) {
+    Plan plan = report.plan;
+    plan.zero_stage = stage;
+    if (stage != report.plan.zero_stage) otherwise_sharded.push_back(plan);
+  }
+  propose(trouble, problem, report, otherwise_sharded);
   return trouble;
 }
 

@@ -47,6 +47,29 @@ std::vector<Plan> other_layouts(const PlanReport& report, std::size_t busiest, s
   return plans;
 }
 
+/// Plans with more micro-batches or other numbers of virtual stages.
+std::vector<Plan> with_less_bubble(const Problem& problem, const Plan& plan) {
+  constexpr std::int64_t most_chunks = 16;
+  std::vector<Plan> plans;
+  const std::int64_t layers = problem.model.layers / plan.pipeline;
+  for (std::int64_t chunks = 2; chunks <= std::min(layers, most_chunks); ++chunks) {
+    if (layers % chunks != 0 || !plan.stage_layers.empty()) continue;
+    Plan more = plan;
+    more.virtual_pipeline = static_cast<std::int32_t>(chunks);
+    more.schedule = ScheduleKind::interleaved;
+    more.overlap = default_overlap(problem.software, more.tensor, more.virtual_pipeline);
+    more.overlap.tensor = plan.overlap.tensor;
+    more.overlap.data = plan.overlap.data;
+    plans.push_back(more);
+  }
+  if (plan.micro_batch % 2 == 0) {
+    Plan smaller = plan;
+    smaller.micro_batch /= 2;
+    plans.push_back(smaller);
+  }
+  return plans;
+}
+
 std::string what_else_is_there(std::size_t stage, std::size_t stages) {
   if (stage + 1 == stages) return ", with the LM head and the loss,";
   return stage == 0 ? ", with the embedding," : "";
@@ -62,7 +85,7 @@ std::optional<Trouble> pipeline_bubble(const Problem& problem, const DetailedRep
   twice.training.global_batch *= 2;
   const double faster = 2 * (report.step / outcome(twice, report.plan).step) - 1;
   const Plan& p = report.plan;
-  return Trouble{
+  Trouble trouble{
       .name = {},
       .what = fmt::format("{} micro-batches go through {} stages{}: the busiest one waits for its turn",
                           micro_batches(problem, p), p.pipeline,
@@ -73,6 +96,8 @@ std::optional<Trouble> pipeline_bubble(const Problem& problem, const DetailedRep
           "more micro-batches (twice the batch: {:+.1f} % tokens/s), fewer stages, or more virtual ones", 100 * faster),
       .instead = {},
       .instead_step = {}};
+  propose(trouble, problem, report, with_less_bubble(problem, p));
+  return trouble;
 }
 
 std::optional<Trouble> unbalanced_stages(const Problem& problem, const DetailedReport& detailed) {
@@ -96,14 +121,8 @@ std::optional<Trouble> unbalanced_stages(const Problem& problem, const DetailedR
                   .counted = "busiest stage less the mean of all",
                   .remedy = "deal the layers so that this stage has fewer",
                   .instead = {},
-                  .instead_step = report.step};
-  for (const Plan& plan : other_layouts(report, busiest, static_cast<std::size_t>(least - busy.begin()))) {
-    const Outcome o = outcome(problem, plan);
-    if (!o.runs() || o.step >= trouble.instead_step) continue;
-    trouble.instead = plan;
-    trouble.instead_step = o.step;
-  }
-  if (!trouble.instead) trouble.instead_step = {};
+                  .instead_step = {}};
+  propose(trouble, problem, report, other_layouts(report, busiest, static_cast<std::size_t>(least - busy.begin())));
   return trouble;
 }
 

@@ -174,6 +174,33 @@ TEST_CASE("recomputation that is not needed costs the recompute label's time") {
   CHECK(trouble->cost.base() == doctest::Approx(time_of(detailed.report, "recompute").base()).epsilon(1e-6));
 }
 
+TEST_CASE("a bubble is answered with virtual stages, which divide it by their number") {
+  // 16 micro-batches over 8 stages: 7 of 23 slots idle. 10 chunks of one layer each: 0.7 of 16.7.
+  const Problem problem = job(a_job(kLlama70b, dgx(8), 4096, 16, R"({"tensor": 8, "pipeline": 8,
+                                                                     "sequence_parallel": true})"));
+  const PlanReport report = evaluate(problem, *problem.plan);
+  REQUIRE(!report.rejection);
+  CHECK(time_of(report, "pipeline_bubble") / report.step == doctest::Approx(7.0 / 23).epsilon(0.15));
+  const std::vector<Trouble> found = troubles_of(problem);
+  const Trouble* trouble = find(found, "pipeline_bubble");
+  REQUIRE(trouble != nullptr);
+  REQUIRE(trouble->instead);
+  CHECK(trouble->instead->virtual_pipeline > 1);
+  CHECK(trouble->instead->schedule == ScheduleKind::interleaved);
+  CHECK(trouble->instead_step < 0.85 * report.step);
+}
+
+TEST_CASE("tensor parallelism across nodes is answered with less of it") {
+  const Problem problem = job(a_job(kLlama70b, dgx(2), 4096, 16, R"({"tensor": 16, "sequence_parallel": true,
+                                                                     "recompute": "full"})"));
+  const std::vector<Trouble> found = troubles_of(problem);
+  const Trouble* trouble = find(found, "tensor_across_nodes");
+  REQUIRE(trouble != nullptr);
+  REQUIRE(trouble->instead);
+  CHECK(trouble->instead->tensor <= 8);
+  CHECK(gpus_used(*trouble->instead) == 16);
+}
+
 TEST_CASE("idle GPUs cost their share") {
   const Problem problem = job(a_job(kLlama8b, dgx(2), 4096, 64, R"({"zero_stage": 1, "data": 8})"));
   const std::vector<Trouble> found = troubles_of(problem);
