@@ -36,7 +36,11 @@ void write_report(const ReportFile& file, const Problem& problem, const SpecNode
   const std::string plans =
       plan_file_text(self_contained(job, problem.model.name), shown, FORETRAIN_VERSION, calibration);
   TradeOff trade;
-  if (file.searched) trade = trade_off(problem, result.judged, {.threads = file.threads});
+  if (file.searched) {
+    TradeOffOptions options{.threads = file.threads};
+    if (result.stopped_early) options.most_front_simulated = 0;  // somebody waits
+    trade = trade_off(problem, result.judged, options);
+  }
   const std::string page = html_report({.problem = problem,
                                         .result = result,
                                         .trade_off = file.searched ? &trade : nullptr,
