@@ -13,6 +13,15 @@ namespace {
 constexpr std::array kExporters = {
     Exporter{"megatron-lm", "shell script: environment, all arguments of pretrain_gpt.py, torchrun and srun",
              "NVIDIA/Megatron-LM d98e8a64ddf3", Trainer::megatron_lm, write_megatron_lm},
+    Exporter{"torchtitan", "recipe in Python, for releases since 2026-02-23", "pytorch/torchtitan b5bcd76c66d0",
+             Trainer::torchtitan, write_torchtitan},
+    Exporter{"torchtitan-toml", "TOML, for releases up to 0.2.2", "pytorch/torchtitan v0.2.2", Trainer::torchtitan_toml,
+             write_torchtitan_toml},
+    Exporter{"torchtitan-csv", "pipeline schedule: every rank's passes in order (pipeline_parallel_schedule_csv)",
+             "PyTorch torch/distributed/pipelining/schedules.py", std::nullopt, write_schedule_csv},
+    Exporter{"deepspeed", "ds_config.json", "deepspeedai/DeepSpeed config-json.md", Trainer::deepspeed,
+             write_deepspeed},
+    Exporter{"nanotron", "YAML", "huggingface/nanotron 2411b022a75f", Trainer::nanotron, write_nanotron},
     Exporter{"json", "rank map: coordinates, layers and groups of every rank, in Slurm's host order", "docs/EXPORT.md",
              std::nullopt, write_rank_map},
 };

@@ -61,7 +61,7 @@ need_library() { has_package "$1" || missing+=("$1"); }
 main() {
   export PATH="$PWD/build/tools/bin:$PATH"
   if ! has_command apt-get || ! has_command dpkg-query; then
-    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, pugixml, doctest, valijson"
+    say "no apt here; needed: a C++20 compiler, CMake >= $cmake_needed, Ninja, Boost, fmt, CLI11, nlohmann/json, pugixml, toml++, yaml-cpp, doctest, valijson"
     return
   fi
   has_command c++ && has_command make || missing+=(build-essential)
@@ -74,6 +74,8 @@ main() {
   need_library libpugixml-dev  # reads NCCL topology files (XML)
   need_library doctest-dev
   need_library libvalijson-dev
+  need_library libtomlplusplus-dev  # torchtitan's TOML
+  need_library libyaml-cpp-dev      # nanotron's YAML
   local option
   for option in "$@"; do
     case $option in

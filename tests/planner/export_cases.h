@@ -9,6 +9,7 @@
 #include "planner/export_plan.h"
 #include "planner/import_config.h"
 #include "planner/launch_rules.h"
+#include "planner/placement.h"
 #include "planner/search.h"
 #include "tests/planner/small_spaces.h"
 
@@ -33,13 +34,25 @@ inline Problem read_back(std::string_view importer, const std::string& text, con
   SpecNode job = SpecNode::parse(imported.job_json, "written");
   job = with_override(job, "cluster", original.required("cluster").dump());
   if (!job.has("model")) job = with_override(job, "model", original.required("model").dump());
+  if (!job.required("training").has("sequence_length"))
+    job = with_override(job, "training.sequence_length", std::to_string(problem.training.sequence_length));
   return load_problem(job, test_catalogue());
 }
 
-/// The plan as JSON without what means nothing: sends of a pipeline with one stage overlap with nothing.
+/// The plan as JSON without what means nothing: sends of a pipeline with one stage overlap with nothing; a group of all
+/// ranks is no group.
 inline std::string canonical(Plan plan) {
   if (plan.pipeline == 1) plan.overlap.pipeline = false;
+  if (plan.shard_group == plan.data * plan.context) plan.shard_group = 0;
+  if (plan.data * plan.context == 1) plan.overlap.data = true;
+  if (plan.context == 1) plan.context_kind = ContextKind::ring;
   return to_json(plan);
+}
+/// The same with every way to deal layers as the list of layers that it comes to.
+inline std::string canonical(const ModelSpec& model, Plan plan) {
+  plan.stage_layers = place_layers(model, plan).layers;
+  plan.account_for_embedding = plan.account_for_loss = false;
+  return canonical(plan);
 }
 
 /// Calls `visit` with every `stride`-th plan of the small spaces that run `framework` and that `trainer` launches.

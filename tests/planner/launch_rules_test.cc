@@ -136,7 +136,148 @@ const std::vector<Case>& megatron_cases() {
   return cases;
 }
 
+/// Of today's torchtitan and of the TOML one: rules that both have, and those of either.
+std::vector<Case> titan_cases(bool is_old) {
+  const auto in_stages = [](Plan& q, std::int32_t pipeline, std::int32_t data) { set_pipeline(q, pipeline, data); };
+  std::vector<Case> cases = {
+      {"torchrun starts", [](Problem&, Plan& q) { set_pipeline(q, 3, 4); }},
+      {"global batch must", [](Problem&, Plan& q) { q.micro_batch = 5; }},
+      {"expert_parallel_degree is", [](Problem&, Plan& q) { q.expert = 2; }},
+      {"dp_shard * cp * tp", [](Problem& p, Plan& q) { add_experts(p), q.expert = 4; }},  // 6 experts over 4
+      {"n_heads and n_kv_heads",
+       [](Problem&, Plan& q) { set_tensor(q, 8, 2), q.sequence_parallel = true; }},  // 4 kv heads
+      {"weight tying", [=](Problem& p, Plan& q) { p.model.tied_embeddings = true, in_stages(q, 2, 8); }},
+      {"number of stages", [=](Problem& p, Plan& q) { p.model.layers = 1, in_stages(q, 2, 8); }},
+      {"module_fqns",
+       [=](Problem&, Plan& q) {
+         in_stages(q, 2, 8), q.stage_layers = {4, 5};
+       }},
+      {"multi-stage schedules",
+       [](Problem&, Plan& q) { q.virtual_pipeline = 2, q.schedule = ScheduleKind::interleaved; }},
+      // 48 sequences over 16 replicas of one GPU... 8 stages x 2 replicas x micro-batch 4: 6 micro-batches.
+      {"1F1B requires", [=](Problem&, Plan& q) { in_stages(q, 8, 2), q.micro_batch = 4; }},
+      // 10 micro-batches over 4 stages: two rounds of 5 would do, 7 // 4 = 1 as well; 9 // 4 = 2 rounds do not.
+      {"Interleaved1F1B",
+       [=](Problem& p, Plan& q) {
+         p.training.global_batch = 36, in_stages(q, 4, 4), q.virtual_pipeline = 2,
+         q.schedule = ScheduleKind::interleaved;
+       }},
+      {"async TP", [](Problem&, Plan& q) { set_tensor(q, 2, 8), q.sequence_parallel = true, q.overlap.tensor = true; }},
+      {"parameters are sharded", [](Problem&, Plan& q) { q.zero_stage = 1; }},
+      {"context parallel ranks",
+       [](Problem&, Plan& q) {
+         q.zero_stage = 0, q.context = 2, q.data = 8, q.context_kind = ContextKind::all_gather;
+       }},
+      {"dp_replicate * dp_shard", [](Problem&, Plan& q) { q.shard_group = 3; }},
+      {"full activation checkpointing",
+       [](Problem&, Plan& q) { q.recompute = Recompute::full, q.recompute_layers = 2; }},
+      {"FSDP always", [](Problem&, Plan& q) { q.overlap.data = false; }},
+      {"pipeline stages wait", [=](Problem&, Plan& q) { in_stages(q, 2, 8), q.overlap.pipeline = true; }},
+      {"the mesh is", [](Problem&, Plan& q) { q.rank_order = "pp-dp-ep-cp-tp"; }},
+      {"enable_cpu_offload", [](Problem&, Plan& q) { q.offload.optimizer = 1; }},
+      {"models are Llama-like", [](Problem& p, Plan&) { p.model.norm = NormKind::layer; }},
+      {"optimizers are", [](Problem& p, Plan&) { p.training.optimizer = Optimizer::sgd; }},
+  };
+  if (is_old) {
+    cases.push_back({"expert_tensor_parallel_degree", [](Problem&, Plan& q) { q.expert_tensor = 3; }});
+    cases.push_back({"seq_len must", [](Problem& p, Plan&) { p.training.sequence_length = 254; }});
+    cases.back().change = [](Problem& p, Plan& q) { p.training.sequence_length = 254, q.context = 2, q.data = 8; };
+    cases.push_back(
+        {"tensor parallelism always", [](Problem&, Plan& q) { set_tensor(q, 2, 8), q.sequence_parallel = false; }});
+    cases.push_back({"context_parallel_rotate_method",
+                     [](Problem&, Plan& q) { q.context = 2, q.data = 8, q.context_kind = ContextKind::ulysses; }});
+    cases.push_back({"there is neither", [](Problem& p, Plan&) { p.training.precision = Precision::nvfp4; }});
+  } else {
+    cases.push_back({"there is no expert tensor", [](Problem&, Plan& q) { q.expert_tensor = 2; }});
+    cases.push_back({"the number of tokens",
+                     [](Problem& p, Plan& q) { p.training.sequence_length = 254, q.context = 2, q.data = 8; }});
+    cases.push_back({"CUDA graphs", [=](Problem& p, Plan& q) { p.software.cuda_graphs = true, in_stages(q, 2, 8); }});
+    cases.push_back({"multi-token", [=](Problem& p, Plan& q) { p.model.mtp_layers = 1, in_stages(q, 2, 8); }});
+    cases.push_back({"context parallelism is", [](Problem&, Plan& q) { q.context = 2, q.data = 8; }});
+    cases.push_back({"there is no fp16", [](Problem& p, Plan&) { p.training.precision = Precision::fp16; }});
+  }
+  return cases;
+}
+
+const std::vector<Case>& deepspeed_cases() {
+  static const std::vector<Case> cases = {
+      {"deepspeed starts", [](Problem&, Plan& q) { set_pipeline(q, 3, 4); }},
+      {"train_batch_size", [](Problem&, Plan& q) { q.micro_batch = 5; }},
+      {"ZeRO-2 and ZeRO-3", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.zero_stage = 2; }},
+      {"the pipeline engine has no", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.virtual_pipeline = 2; }},
+      {"the pipeline engine runs", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.schedule = ScheduleKind::gpipe; }},
+      {"pipeline.partition is",
+       [](Problem&, Plan& q) {
+         set_pipeline(q, 2, 8), q.stage_layers = {3, 5};
+       }},
+      {"pipeline.partition uniform", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.account_for_loss = true; }},
+      {"activation checkpointing of part",
+       [](Problem&, Plan& q) { q.recompute = Recompute::full, q.recompute_layers = 1; }},
+      {"selective", [](Problem&, Plan& q) { q.recompute = Recompute::selective; }},
+      {"tensor_parallel.autotp_size shards",
+       [](Problem&, Plan& q) { set_tensor(q, 2, 8), q.sequence_parallel = true; }},
+      {"tensor_parallel.autotp_size overlaps", [](Problem&, Plan& q) { set_tensor(q, 2, 8), q.overlap.tensor = true; }},
+      {"the pipeline engine waits", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.overlap.pipeline = true; }},
+      {"sequence_parallel_size", [](Problem&, Plan& q) { q.context = 2, q.data = 8; }},
+      {"mics_shard_size", [](Problem&, Plan& q) { q.zero_stage = 2, q.shard_group = 8; }},
+      {"ep_size", [](Problem&, Plan& q) { q.expert = 2; }},
+      {"activations are", [](Problem&, Plan& q) { q.offload.activations = 1; }},
+      {"offload_optimizer needs", [](Problem&, Plan& q) { q.offload.optimizer = 1; }},
+      {"offload_optimizer.ratio", [](Problem&, Plan& q) { q.offload.optimizer = 0.5, q.zero_stage = 1; }},
+      {"ranks lie", [](Problem&, Plan& q) { q.rank_order = "pp-dp-ep-cp-tp"; }},
+      {"ds_config knows", [](Problem& p, Plan&) { p.training.precision = Precision::fp8; }},
+  };
+  return cases;
+}
+
+const std::vector<Case>& nanotron_cases() {
+  static const std::vector<Case> cases = {
+      {"torchrun starts", [](Problem&, Plan& q) { set_pipeline(q, 3, 4); }},
+      {"global batch is", [](Problem&, Plan& q) { q.micro_batch = 5; }},
+      {"num_attention_heads", [](Problem&, Plan& q) { set_tensor(q, 16, 1); }},
+      {"num_key_value_heads", [](Problem&, Plan& q) { set_tensor(q, 8, 2); }},
+      {"the width of a head", [](Problem& p, Plan&) { p.model.head_dim = 128; }},
+      {"models are Llama-like", [](Problem& p, Plan&) { p.model.norm = NormKind::layer; }},
+      {"there are no norms", [](Problem& p, Plan&) { p.model.qk_norm_params = 128; }},
+      {"experts are not", [](Problem& p, Plan&) { add_experts(p); }},
+      {"pp_engine",
+       [](Problem&, Plan& q) {
+         set_pipeline(q, 2, 8), q.virtual_pipeline = 2, q.schedule = ScheduleKind::interleaved;
+       }},
+      {"stages are cut by the blocks' cost: no",
+       [](Problem&, Plan& q) {
+         set_pipeline(q, 2, 8), q.stage_layers = {3, 5};
+       }},
+      {"stages are cut by the blocks' cost: embedding",
+       [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.account_for_loss = true; }},
+      {"layers that do not", [](Problem& p, Plan& q) { p.model.layers = 9, set_pipeline(q, 2, 8); }},
+      {"recompute_layer takes every", [](Problem&, Plan& q) { q.recompute = Recompute::full, q.recompute_layers = 1; }},
+      {"recompute_layer takes whole", [](Problem&, Plan& q) { q.recompute = Recompute::selective; }},
+      {"optimizer.zero_stage", [](Problem&, Plan& q) { q.zero_stage = 2; }},
+      {"ZeRO-1 shards", [](Problem&, Plan& q) { q.zero_stage = 1, q.shard_group = 8; }},
+      {"tp_linear_async", [](Problem&, Plan& q) { set_tensor(q, 2, 8), q.overlap.tensor = true; }},
+      {"gradients are always", [](Problem&, Plan& q) { q.overlap.data = false; }},
+      {"pipeline stages wait", [](Problem&, Plan& q) { set_pipeline(q, 2, 8), q.overlap.pipeline = true; }},
+      {"sequence length must",
+       [](Problem& p, Plan& q) { p.training.sequence_length = 254, q.context = 2, q.data = 8; }},
+      {"context parallelism gathers", [](Problem&, Plan& q) { q.context = 2, q.data = 8; }},
+      {"nothing is kept", [](Problem&, Plan& q) { q.offload.optimizer = 1; }},
+      {"ranks lie", [](Problem&, Plan& q) { q.rank_order = "pp-dp-ep-cp-tp"; }},
+      {"model.dtype", [](Problem& p, Plan&) { p.training.precision = Precision::fp8; }},
+  };
+  return cases;
+}
+
 }  // namespace
+
+TEST_CASE("each rule of torchtitan, of today and before, has a plan that breaks it first") {
+  check_cases(Trainer::torchtitan, titan_cases(false));
+  check_cases(Trainer::torchtitan_toml, titan_cases(true));
+}
+TEST_CASE("each rule of DeepSpeed has a plan that breaks it first") {
+  check_cases(Trainer::deepspeed, deepspeed_cases());
+}
+TEST_CASE("each rule of nanotron has a plan that breaks it first") { check_cases(Trainer::nanotron, nanotron_cases()); }
 
 TEST_CASE("each rule of Megatron-LM has a plan that breaks it first") {
   check_cases(Trainer::megatron_lm, megatron_cases());
