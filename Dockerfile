@@ -4,7 +4,7 @@
 FROM debian:12-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      cmake dpkg-dev g++ libboost-dev libcli11-dev libfmt-dev libpugixml-dev ninja-build nlohmann-json3-dev \
+      cmake dpkg-dev g++ libboost-dev libcli11-dev libfmt-dev libpugixml-dev libtomlplusplus-dev libyaml-cpp-dev ninja-build nlohmann-json3-dev \
  && rm -rf /var/lib/apt/lists/*
 COPY . /source
 RUN cmake -S /source -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF -DFORETRAIN_CUDA=OFF \

@@ -57,7 +57,7 @@ cluster and a training job, and ranks them: how long a step takes and why, and
 what each GPU holds. It needs no GPU and no network.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libforetrain-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libfmt-dev, libpugixml-dev")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libfmt-dev, libpugixml-dev, libyaml-cpp-dev")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 "The library libforetrain.a, its C++20 header <foretrain/foretrain.h>, and what
 CMake and pkg-config need to find them.")

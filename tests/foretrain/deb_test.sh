@@ -21,10 +21,10 @@ trap 'rm -rf "$work"' EXIT
 program=$(echo "$work"/debs/foretrain_*.deb) library=$(echo "$work"/debs/libforetrain-dev_*.deb)
 
 depends=$(dpkg-deb -f "$program" Depends)
-for needed in libc6 libfmt libpugixml libstdc++6; do
+for needed in libc6 libfmt libpugixml libstdc++6 libyaml-cpp; do
   [[ $depends == *$needed* ]] || fail "the program depends on: $depends"
 done
-for needed in libfmt-dev libpugixml-dev; do
+for needed in libfmt-dev libpugixml-dev libyaml-cpp-dev; do
   [[ $(dpkg-deb -f "$library" Depends) == *$needed* ]] || fail "libforetrain-dev does not ask for $needed"
 done
 if command -v lintian >/dev/null; then
