@@ -235,8 +235,15 @@ ClusterSpec Catalogue::described_cluster(const SpecNode& spec) const {
   if (map) apply_node_map(*topology, *map, cluster);
   read_gpu_count(spec, cluster);
   if (const auto fabric = spec.optional("intra_node")) {
-    cluster.node.fabric = static_cast<IntraNodeFabric>(fabric->as_choice(kIntraNodeFabricNames, "intra-node fabric"));
-    cluster.node.scale_up_bandwidth = scale_up_bandwidth(cluster);
+    const auto chosen = static_cast<IntraNodeFabric>(fabric->as_choice(kIntraNodeFabricNames, "intra-node fabric"));
+    if (map && !is_pcie(chosen) && chosen != cluster.node.fabric)
+      fabric->fail("the topology makes it " +
+                   std::string(kIntraNodeFabricNames[static_cast<std::size_t>(cluster.node.fabric)]) +
+                   ": \"intra_node\" may only take NVLinks away (pcie, pcie_no_p2p)");
+    if (chosen != cluster.node.fabric || !map) {
+      cluster.node.fabric = chosen;
+      cluster.node.scale_up_bandwidth = scale_up_bandwidth(cluster);
+    }
   }
   const auto network = spec.optional("network");
   if (map && !map->nics.empty() && network)

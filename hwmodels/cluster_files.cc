@@ -213,9 +213,11 @@ void settle_node_map(const SpecNode& topology, NodeMap map, const std::optional<
                     gpu_part(map, 0).name, map.file));
   if (map.nics.empty()) {
     map.not_in_file.push_back("NICs");
-    std::vector<std::int32_t> sockets;
-    for (std::size_t i = 0; i < map.parts.size(); ++i)
-      if (map.parts[i].kind == NodePartKind::socket) sockets.push_back(static_cast<std::int32_t>(i));
+    std::vector<std::int32_t> sockets;  // those with GPUs
+    for (const std::int32_t gpu : map.gpus) {
+      const std::int32_t socket = way_up(map, gpu).back();
+      if (std::find(sockets.begin(), sockets.end(), socket) == sockets.end()) sockets.push_back(socket);
+    }
     for (std::int64_t i = 0; i < node.nics_per_node; ++i) {
       map.nics.push_back(static_cast<std::int32_t>(map.parts.size()));
       map.parts.push_back({NodePartKind::nic, sockets[static_cast<std::size_t>(i) % sockets.size()], "", {}, {}, -1});
@@ -225,6 +227,7 @@ void settle_node_map(const SpecNode& topology, NodeMap map, const std::optional<
   std::vector<std::int32_t> used;
   for (const std::int32_t nic : nics_in_use(map)) used.push_back(map.nics[static_cast<std::size_t>(nic)]);
   map.nics = std::move(used);
+  node.nics_per_node = std::ssize(map.nics);
   bool links_known = true, rates_known = true;
   for (NodePart& part : map.parts) {
     if (part.link.base() <= 0 && part.parent >= 0) links_known = false;

@@ -176,17 +176,20 @@ std::vector<HostSlots> parse_hostfile(std::string_view text, const std::string& 
     const std::string where = fmt::format("{}:{}", file, number);
     HostSlots host{words[0], 0};
     std::string slots;
+    bool says = false;
     if (const std::size_t colon = words[0].find(':'); colon != words[0].npos) {
       host.host = words[0].substr(0, colon);
       slots = words[0].substr(colon + 1);
+      says = true;
     }
     for (std::size_t i = 1; i < words.size(); ++i) {
-      if (words[i].compare(0, 6, "slots=") == 0)
+      if (words[i].compare(0, 6, "slots=") == 0) {
         slots = words[i].substr(6);
-      else if (words[i].compare(0, 10, "max_slots=") != 0 && words[i].compare(0, 10, "max-slots=") != 0)
+        says = true;
+      } else if (words[i].compare(0, 10, "max_slots=") != 0 && words[i].compare(0, 10, "max-slots=") != 0) {
         throw SpecError(where, fmt::format("expected \"host slots=8\"; got {} after the host", in_quotes(words[i])));
+      }
     }
-    const bool says = words[0].find(':') != std::string::npos || !slots.empty();
     const auto count = whole_number(slots);
     if (says && (!count || *count < 1 || *count > 1024))
       throw SpecError(where, fmt::format("expected slots from 1 to 1024; got {}", in_quotes(slots)));

@@ -103,6 +103,19 @@ TEST_CASE("what file and keys contradict is refused, and what cannot reach what 
       "tests/data/topology/azure-ndv4-topo.xml: 4 NICs, not 8; a cluster is made of equal ones");
 }
 
+TEST_CASE("keys complete what a file lacks: NICs on the sockets that have GPUs, links taken away") {
+  const ClusterSpec c = from_file("nvidia_smi_topo_m_2x5090.txt", R"(, "gpu": "rtx4090", "nodes": 2,
+      "network": {"nics_per_node": 4, "nic_bandwidth": "100 Gb/s"})");
+  CHECK(c.node.nics_per_node == 4);
+  CHECK(c.node.map->nics.size() == 4);
+  CHECK(distance(*c.node.map, c.node.map->gpus[0], c.node.map->nics[3]) == NodeDistance::phb);
+  CHECK(from_file("dgx1_v100.xml", R"(, "intra_node": "pcie")").node.fabric == IntraNodeFabric::pcie);
+  CHECK(
+      message_of(R"({"topology": "tests/data/topology/dgx1_v100.xml", "intra_node": "nvswitch"})") ==
+      "test.json:/intra_node: the topology makes it nvlink_cube_mesh: \"intra_node\" may only take NVLinks away (pcie, "
+      "pcie_no_p2p)");
+}
+
 TEST_CASE("hosts give the number of nodes and their names") {
   CHECK(cluster(R"({"node": "dgx-h100", "hosts": "dgx[01-04]"})").gpus == 32);
   CHECK(cluster(R"({"node": "dgx-h100", "hosts": ["a", "b[1-2]"]})").hosts->at(2) == "b2");
