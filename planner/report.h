@@ -47,7 +47,7 @@ struct PlanReport {
 /// `even_if_too_big` (compare and simulate), and has its rejection set.
 struct EvaluateOptions {
   bool even_if_too_big = false;
-  bool rates = false;  ///< in detail: the timeline holds the rates of flows (traces)
+  bool rates = false;   ///< in detail: the timeline holds the rates of flows (traces)
   bool unfold = false;  ///< every rank simulated by itself, its messages as flows over the cluster's graph
 };
 PlanReport evaluate(const Problem& problem, const Plan& plan, const EvaluateOptions& options = {});
