@@ -60,6 +60,24 @@ GroupHealth::GroupHealth(const ClusterSpec& cluster, bool with_ports)
     healthy_capacity_[port] += healthy_->links()[i].capacity / gpu_rate_;
     capacity_[port] += faulty_->links()[i].capacity / gpu_rate_;
   }
+  find_nodes_near_faults();
+}
+
+void GroupHealth::find_nodes_near_faults() {
+  near_.assign(static_cast<std::size_t>(node_count(cluster_)), 0);
+  for (const Fault& fault : cluster_.faults) {
+    for (const std::int64_t host : fault.hosts) {
+      std::int64_t first = 0, last = node_count(cluster_) - 1;  // a spine carries what any node sends
+      if (fault.part == FaultyPart::gpu || fault.part == FaultyPart::scale_up) continue;
+      if (fault.part == FaultyPart::nic) first = last = host;
+      if (fault.part == FaultyPart::leaf_up) {
+        const std::int64_t leaves = cluster_.node.rail_optimised ? cluster_.node.nics_per_node : 1;
+        first = host / leaves * cluster_.network.nodes_per_leaf;
+        last = std::min(last, first + cluster_.network.nodes_per_leaf - 1);
+      }
+      for (std::int64_t node = first; node <= last; ++node) near_[static_cast<std::size_t>(node)] = 1;
+    }
+  }
 }
 
 /// The NICs next to the GPU are all dead.
@@ -110,6 +128,10 @@ std::vector<double> GroupHealth::slowness(const std::vector<RankGroup>& groups, 
   std::vector<std::pair<std::size_t, std::int32_t>> crossed;  // group, port
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const Send& send : sends_of(groups[g], healthy)) {
+      const std::int64_t gpus = cluster_.node.gpus_per_node;
+      if (near_[static_cast<std::size_t>(send.from / gpus)] == 0 &&
+          near_[static_cast<std::size_t>(send.to / gpus)] == 0)
+        continue;
       for (std::int32_t c = 0; c < nics_of_gpu_; ++c) {
         for (const std::int32_t port : ports_of(send, c, healthy)) {
           load[static_cast<std::size_t>(port)] += send.amount / nics_of_gpu_;

@@ -53,6 +53,7 @@ class GroupHealth {
   [[nodiscard]] std::vector<double> slowness(const std::vector<RankGroup>& groups, bool healthy) const;
   [[nodiscard]] double scale_up_share(const RankGroup& group) const;
   [[nodiscard]] bool is_cut(std::int64_t gpu) const;
+  void find_nodes_near_faults();
 
   ClusterSpec cluster_;
   ClusterHealth health_;
@@ -62,6 +63,7 @@ class GroupHealth {
   std::unique_ptr<sim::Topology> healthy_, faulty_;  ///< only where the network is faulty
   std::vector<std::int32_t> port_of_link_;           ///< [link] what it loads, or -1
   std::vector<double> healthy_capacity_, capacity_;  ///< [port] in shares of a GPU
+  std::vector<char> near_;  ///< [node] its messages may meet a faulty port; those between other nodes do not
 };
 
 }  // namespace foretrain
