@@ -61,6 +61,7 @@ Lowering::TaskId Lowering::add_shared_message(std::int32_t stage, const Message&
       task.rate_limit = m.rate;
       task.route = route;
     }
+    task.payload = payload_of(m, group);
     tasks.push_back(g_.add_task(task));
   }
   return tasks[next++];
