@@ -52,9 +52,10 @@ void read_attention(const SpecNode& node, AttentionEfficiency& e) {
 }
 
 void read_memory(const SpecNode& node, MemoryEfficiency& e) {
-  node.allow_only({"bandwidth", "scalar", "cached", "fixed"});
+  node.allow_only({"bandwidth", "scalar", "casts", "cached", "fixed"});
   read_share(node, "bandwidth", e.bandwidth);
   read_share(node, "scalar", e.scalar);
+  read_share(node, "casts", e.casts);
   read_share(node, "cached", e.cached, {1, 10});
   read_time(node, "fixed", e.fixed);
 }

@@ -44,6 +44,7 @@ struct AttentionEfficiency {
 struct MemoryEfficiency {
   double bandwidth = 0.87;  ///< share of the data-sheet bandwidth that long vectorised streams reach
   double scalar = 0.6;      ///< rate of kernels that load one narrow element a thread, against vectorised ones
+  double casts = 0.6;       ///< the same for conversions between number formats
   double cached = 1.5;      ///< bandwidth of what the L2 cache still holds, against that of HBM
   Seconds fixed = 3 * microseconds;
 };

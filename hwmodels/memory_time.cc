@@ -11,8 +11,9 @@ KernelTime memory_time(const MemoryKernel& k, const GpuSpec& gpu, const Efficien
   // set.
   const double fill = gpu.l2_cache.base() > 0 ? moved / gpu.l2_cache.base() : 1e9;
   const double held = 1.0 / (1.0 + fill * fill);
+  const double narrow = k.op == MemoryOp::cast ? e.casts : e.scalar;
   const double speed =
-      gpu.memory_bandwidth.base() * e.bandwidth * (k.vectorised ? 1.0 : e.scalar) * (1.0 + (e.cached - 1.0) * held);
+      gpu.memory_bandwidth.base() * e.bandwidth * (k.vectorised ? 1.0 : narrow) * (1.0 + (e.cached - 1.0) * held);
   const double stream = moved / speed;
   return {Seconds::from_base(stream) + e.fixed, e.fixed.base() > stream ? KernelBound::latency : KernelBound::memory};
 }

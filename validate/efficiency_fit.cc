@@ -100,7 +100,7 @@ std::vector<Parameter> gemm_parameters(EfficiencySpec& spec, const std::vector<F
   }
   const bool converts =
       std::any_of(rows.begin(), rows.end(), [](const FitRow& r) { return r.train && r.row->kernels.size() > 1; });
-  if (converts && plan.casts) p.push_back({&spec.memory.scalar, Range::share, 0.7});
+  if (converts) p.push_back({&spec.memory.casts, Range::share, 0.7});
   if (converts && plan.cached_casts) p.push_back({&spec.memory.cached, Range::above_one, 1.5});
   if (uses(rows, [](const Kernel& k) { return std::get<Gemm>(k).layout == GemmLayout::nt; }))
     p.push_back({&e.transposed, Range::share, 0.6});

@@ -28,11 +28,11 @@ struct LeftOut {
 std::vector<FitRow> rows_of(const std::vector<KernelRow>& rows, const Catalogue& catalogue, const GpuSpec& gpu,
                             const std::vector<LeftOut>& left_out);
 
-/// What a fit of GEMMs leaves alone, or moves beside their own numbers.
+/// What a fit of GEMMs leaves alone, or moves beside their own numbers (and `casts` of memory, where rows convert their
+/// operands first).
 struct GemmFit {
   std::array<bool, kDTypeNames.size()> known{};  ///< formats whose `sustained` is known from elsewhere
-  bool casts = false;         ///< fit `scalar` of memory too, from rows that convert their operands first
-  bool cached_casts = false;  ///< and `cached`
+  bool cached_casts = false;                     ///< fit `cached` of memory from such rows too
 };
 
 /// `start` with the numbers of one kind of kernel moved to where

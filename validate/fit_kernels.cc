@@ -57,7 +57,7 @@ std::vector<LeftOut> left_out_of(const GpuSpec& gpu, KernelFileKind kind) {
   if (kind == KernelFileKind::memory_bound) {
     out.push_back(
         {"llmcompass", ""});  // timed one by one from Python: 47 us for the smallest, which is the host and not the GPU
-    out.push_back({"cudnn_frontend", "pytorch"});  // norms as chains of eager kernels; trainers fuse them
+    out.push_back({"cudnn_frontend", "pytorch"});  // forward norms as chains of eager kernels; trainers fuse them
   }
   // Trainers on Ampere run FlashAttention 2; cuDNN's kernels there are a fifth slower.
   if (gpu.compute_capability == 80) out.push_back({"cudnn_frontend", "cudnn"});
@@ -220,12 +220,13 @@ std::string to_json(const EfficiencySpec& e) {
       "{:.4g},\n"
       "        \"softmax\": {:.4g}, \"block_start\": {:.4g}, \"wave_overlap\": {:.4g}, \"paged\": {:.4g}, \"fixed\": "
       "{}}},\n"
-      "      \"memory\": {{\"bandwidth\": {:.4g}, \"scalar\": {:.4g}, \"cached\": {:.4g}, \"fixed\": {}}}\n    }}",
+      "      \"memory\": {{\"bandwidth\": {:.4g}, \"scalar\": {:.4g}, \"casts\": {:.4g}, \"cached\": {:.4g}, "
+      "\"fixed\": {}}}\n    }}",
       e.gpu, e.source, e.under_power_limit ? "      \"under_power_limit\": true,\n" : "", sustained, e.gemm.headroom,
       e.gemm.loop_start, e.gemm.tile_half, e.gemm.wave_overlap, e.gemm.memory, e.gemm.transposed, us(e.gemm.fixed),
       e.attention.forward, e.attention.backward, e.attention.fp8_forward, e.attention.fp8_backward, e.attention.softmax,
       e.attention.block_start, e.attention.wave_overlap, e.attention.paged, us(e.attention.fixed), e.memory.bandwidth,
-      e.memory.scalar, e.memory.cached, us(e.memory.fixed));
+      e.memory.scalar, e.memory.casts, e.memory.cached, us(e.memory.fixed));
 }
 
 EfficiencySpec* find(std::vector<EfficiencySpec>& specs, const std::string& gpu) {
@@ -256,10 +257,7 @@ EfficiencySpec fit_one(const MeasuredGpu& plan, const Sample& sample, const Cata
                             gemm = mine(sample.gemm, KernelFileKind::gemm),
                             attention = mine(sample.attention, KernelFileKind::attention);
   if (!memory.empty()) e = fit(KernelFileKind::memory_bound, memory, gpu, e);
-  GemmFit how = {
-      .casts = std::none_of(memory.begin(), memory.end(),
-                            [](const FitRow& r) { return !std::get<MemoryKernel>(r.row->kernels.back()).vectorised; }),
-      .cached_casts = memory.empty()};
+  GemmFit how = {.cached_casts = memory.empty()};
   for (const KnownCeiling& known : kKnownCeilings) {
     if (known.gpu != gpu.name) continue;
     how.known[static_cast<std::size_t>(known.dtype)] = true;

@@ -226,6 +226,9 @@ void memory_kernels(const Fields& f, KernelRow& row) {
   kernel.read *= op->reads * op->widen;
   kernel.written *= op->widen;
   kernel.vectorised = op->vectorised;
+  // As in a step (planner/layer_ops.cc): backward norms of PyTorch and torch.compile.
+  const bool norm = kernel.op == MemoryOp::rms_norm || kernel.op == MemoryOp::layer_norm;
+  if (norm && backward && (row.library == "pytorch" || row.library == "torch_compile")) kernel.vectorised = false;
   row.kernels.emplace_back(kernel);
 }
 
