@@ -13,6 +13,8 @@ namespace {
 constexpr std::array kExporters = {
     Exporter{"megatron-lm", "shell script: environment, all arguments of pretrain_gpt.py, torchrun and srun",
              "NVIDIA/Megatron-LM d98e8a64ddf3", Trainer::megatron_lm, write_megatron_lm},
+    Exporter{"megatron-bridge", "recipe in Python", "NVIDIA-NeMo/Megatron-Bridge 067f987df03b",
+             Trainer::megatron_bridge, write_megatron_bridge},
     Exporter{"torchtitan", "recipe in Python, for releases since 2026-02-23", "pytorch/torchtitan b5bcd76c66d0",
              Trainer::torchtitan, write_torchtitan},
     Exporter{"torchtitan-toml", "TOML, for releases up to 0.2.2", "pytorch/torchtitan v0.2.2", Trainer::torchtitan_toml,

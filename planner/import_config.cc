@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::array kImporters = {
     Importer{"megatron-lm", "shell script that starts pretrain_gpt.py", read_megatron_lm},
+    Importer{"megatron-bridge", "recipe laid out as foretrain export --to megatron-bridge writes it",
+             read_megatron_bridge},
     Importer{"torchtitan", "recipe laid out as foretrain export --to torchtitan writes it", read_torchtitan},
     Importer{"torchtitan-toml", "TOML of v0.1 to v0.2.2", read_torchtitan_toml},
     Importer{"deepspeed", "ds_config.json", read_deepspeed},

@@ -233,9 +233,25 @@ constexpr std::array kRules = {
                biases_have_no_flag},
 };
 
-/// Megatron-Bridge builds on the same core; its recipes are written for dense models of these shapes.
+bool is_no_plain_transformer(const Problem& pr, const Plan& /*p*/) { return pr.model.mla || pr.model.mtp_layers > 0; }
+bool has_longer_positions(const Problem& pr, const Plan& /*p*/) {
+  return pr.model.position == PositionKind::learned && pr.model.max_positions != pr.training.sequence_length;
+}
+
+/// Megatron-Bridge builds on the same core, which checks the same; two rules are its own.
+constexpr auto kBridgeRules = [] {
+  std::array<LaunchRule, kRules.size() + 2> all{};
+  std::copy(kRules.begin(), kRules.end(), all.begin());
+  all[kRules.size()] = {R::model, "GPTModelProvider has no latent attention and no multi-token prediction",
+                        is_no_plain_transformer};
+  all[kRules.size() + 1] = {R::model, "GPTModelProvider's learned positions are as many as seq_length",
+                            has_longer_positions};
+  return all;
+}();
+
 }  // namespace
 
 std::span<const LaunchRule> megatron_lm() { return kRules; }
+std::span<const LaunchRule> megatron_bridge() { return kBridgeRules; }
 
 }  // namespace foretrain::rules

@@ -1,4 +1,4 @@
-/// DeepSpeed, nanotron and Megatron-Bridge: what stops their launch.
+/// DeepSpeed and nanotron: what stops their launch.
 #include <array>
 
 #include "planner/export/rule_tables.h"
@@ -127,6 +127,5 @@ constexpr std::array kNanotron = {
 
 std::span<const LaunchRule> deepspeed() { return kDeepSpeed; }
 std::span<const LaunchRule> nanotron() { return kNanotron; }
-std::span<const LaunchRule> megatron_bridge() { return megatron_lm(); }  // the same core checks the same
 
 }  // namespace foretrain::rules

@@ -10,6 +10,7 @@
 #include "base/spec_error.h"
 #include "base/text.h"
 #include "planner/import/megatron_flags.h"
+#include "planner/import/megatron_job.h"
 #include "planner/import/megatron_text.h"
 #include "planner/import/readers.h"
 
@@ -349,17 +350,12 @@ Json read_plan(const Line& line, const std::string& file, const std::optional<st
 
 }  // namespace
 
-ImportedJob read_megatron_lm(std::string_view text, const std::string& file) {
-  constexpr std::size_t kLargestScript = 10'000'000;
-  if (text.size() > kLargestScript) throw SpecError(file, "is over 10 MB: no script that starts a trainer");
-  ShellRun run = follow_script(text, file);
+ImportedJob megatron_job(std::span<const ShellWord> arguments, const std::optional<std::int64_t>& gpus,
+                         const std::string& file, std::vector<std::string> warnings) {
   ImportedJob imported;
-  std::optional<Launch> launch = find_launch(run.commands);
-  if (!launch) launch = find_in_texts(run, file, run.warnings);
-  if (!launch) throw SpecError(file, "starts no Megatron-LM trainer: expected a command with pretrain_gpt.py");
-  imported.warnings = run.warnings;
-  imported.gpus = world_size(*launch, run);
-  const Line line(launch->arguments, file);
+  imported.warnings = std::move(warnings);
+  imported.gpus = gpus;
+  const Line line(arguments, file);
   Json job = {{"schema", "foretrain.job/1"}};
   job["model"] = read_model(line, file, imported.warnings);
   Json training = {{"sequence_length", line.number("--seq-length") ? *line.number("--seq-length")
@@ -384,6 +380,16 @@ ImportedJob read_megatron_lm(std::string_view text, const std::string& file) {
   if (const std::vector<std::string> unused = line.unused(); !unused.empty())
     imported.warnings.push_back(fmt::format("{}: not part of the prediction: {}", file, fmt::join(unused, " ")));
   return imported;
+}
+
+ImportedJob read_megatron_lm(std::string_view text, const std::string& file) {
+  constexpr std::size_t kLargestScript = 10'000'000;
+  if (text.size() > kLargestScript) throw SpecError(file, "is over 10 MB: no script that starts a trainer");
+  ShellRun run = follow_script(text, file);
+  std::optional<Launch> launch = find_launch(run.commands);
+  if (!launch) launch = find_in_texts(run, file, run.warnings);
+  if (!launch) throw SpecError(file, "starts no Megatron-LM trainer: expected a command with pretrain_gpt.py");
+  return megatron_job(launch->arguments, world_size(*launch, run), file, run.warnings);
 }
 
 }  // namespace foretrain

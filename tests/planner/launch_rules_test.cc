@@ -279,6 +279,14 @@ TEST_CASE("each rule of DeepSpeed has a plan that breaks it first") {
 }
 TEST_CASE("each rule of nanotron has a plan that breaks it first") { check_cases(Trainer::nanotron, nanotron_cases()); }
 
+TEST_CASE("each rule of Megatron-Bridge has a plan that breaks it first") {
+  std::vector<Case> cases = megatron_cases();
+  cases.push_back({"GPTModelProvider has no", [](Problem& p, Plan&) { p.model.mtp_layers = 1; }});
+  cases.push_back({"GPTModelProvider's learned",
+                   [](Problem& p, Plan&) { p.model.position = PositionKind::learned, p.model.max_positions = 512; }});
+  check_cases(Trainer::megatron_bridge, cases);
+}
+
 TEST_CASE("each rule of Megatron-LM has a plan that breaks it first") {
   check_cases(Trainer::megatron_lm, megatron_cases());
 }

@@ -79,6 +79,12 @@ TEST_CASE("torchtitan's recipes are Python and read back as their plans") {
   CHECK(check_round_trips(t, {llama(t, kEverything), llama(t, kContext), small(t, kEverything)}, compiles) >= 300);
 }
 
+TEST_CASE("Megatron-Bridge's recipes read back as their plans") {
+  const Trainer t = Trainer::megatron_bridge;
+  const char* context = R"({"context": [1, 2], "context_kind": ["ring", "ulysses", "all-gather"]})";
+  CHECK(check_round_trips(t, {llama(t, kEverything), small(t, context)}) >= 300);
+}
+
 TEST_CASE("torchtitan's TOML reads back as its plans") {
   const Trainer t = Trainer::torchtitan_toml;
   CHECK(check_round_trips(t, {llama(t, kEverything), llama(t, kContext), small(t, kEverything)}) >= 300);
