@@ -179,7 +179,7 @@ Action add_kernel(CLI::App& app) {
 
 Action add_compare(CLI::App& app) {
   auto o = std::make_shared<CompareOptions>();
-  app.add_option("FILE", o->files, Text("files of runs, kernels (CSV) or collectives (JSON)"));
+  app.add_option("FILE", o->files, Text("files of runs, kernels (CSV), collectives (JSON) or nccl-tests logs"));
   app.add_flag("--rows", o->rows, Text("show every row, not only sums"));
   add_path(app, "--calibration", o->calibration, "correct predictions by this file of foretrain calibrate");
   app.add_option("--fail-above", o->fail_above, Text("exit 1 when the mean error of any quantity is above this: 0.12"))

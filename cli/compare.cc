@@ -15,6 +15,7 @@
 #include "hwmodels/calibration_file.h"
 #include "hwmodels/catalogue.h"
 #include "validate/accuracy_report.h"
+#include "validate/calibrate/nccl_samples.h"
 #include "validate/published.h"
 
 namespace foretrain::cli {
@@ -46,7 +47,8 @@ int compare(const CompareOptions& options) {
     calibration = std::make_shared<const Calibration>(read_calibration(options.calibration));
   Comparison all;
   for (const std::string& path : options.files)
-    append(all, compare_file(path, catalogue, options.threads, calibration));
+    append(all, is_nccl_file(path) ? compare_nccl_file(path, catalogue, calibration.get())
+                                   : compare_file(path, catalogue, options.threads, calibration));
   if (!options.accuracy.empty()) append(all, write_accuracy(options.accuracy, catalogue, options.threads));
   print(options.format == Format::json ? comparison_json(all, calibration.get())
                                        : comparison_text(all, options.rows, calibration.get()));

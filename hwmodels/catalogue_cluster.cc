@@ -37,10 +37,15 @@ IntraNodeFabric usual_fabric(const ClusterSpec& usual, std::int64_t gpus_per_nod
   return usual.node.fabric;
 }
 
-/// The line rate of one NIC where only the node's whole bandwidth is known: as many NICs as the usual node has, but
-/// none slower than 100 Gb/s; Omni-Path and EFA come in 100 Gb/s, Slingshot 11 in 200 Gb/s.
+/// NICs where only the node's whole bandwidth is known. A generation of nodes has NICs of one line rate, and cheaper
+/// nodes have fewer of them: 800 Gb/s beside A100 are four of the usual 200 Gb/s (HDR), not eight of 100. Where that
+/// does not come out even, as many as the usual node has, but none slower than 100 Gb/s. Omni-Path and EFA come in 100
+/// Gb/s, Slingshot 11 in 200 Gb/s.
 void split_node_bandwidth(BytesPerSecond whole, NetworkKind kind, std::int64_t usual_nics, NodeSpec& node) {
   double nics = static_cast<double>(std::min(usual_nics, node.gpus_per_node));
+  const double of_usual_rate = std::round(whole / node.nic_bandwidth);
+  const bool even = std::abs(whole / node.nic_bandwidth - of_usual_rate) < 0.01;
+  if (even && of_usual_rate >= 1 && of_usual_rate < nics) nics = of_usual_rate;
   if (kind == NetworkKind::omni_path || kind == NetworkKind::efa || kind == NetworkKind::efa_v1)
     nics = std::round(whole / (100 * Gbit_per_s));
   if (kind == NetworkKind::slingshot) nics = std::round(whole / (200 * Gbit_per_s));

@@ -10,7 +10,7 @@
 namespace foretrain {
 namespace {
 
-// NCCL's choice is looked up at powers of two: below 1 KiB and above 1 TiB it no longer changes.
+// NCCL's choice no longer changes below 1 KiB and above 1 TiB.
 constexpr int kFirstOctave = 10, kLastOctave = 40;
 
 struct Candidate {
@@ -19,7 +19,7 @@ struct Candidate {
   NcclCost cost;
 };
 struct Candidates {
-  std::array<Candidate, kTunedAlgorithms * kTunedProtocols> all;
+  std::array<Candidate, 2 * kTunedProtocols + kTunedAlgorithms - 2> all;  // rings and trees have all protocols
   std::size_t count = 0;
 };
 
@@ -28,9 +28,10 @@ Candidates candidates(const NcclSystem& s, CollectiveOp op, NcclAllowed allowed)
   const auto has = [](std::uint8_t set, std::size_t place) { return set == 0 || (set >> place & 1) != 0; };
   for (std::size_t a = 0; a < kTunedAlgorithms; ++a) {
     if (!has(allowed.algorithms, a)) continue;
-    for (std::size_t p = 0; p < kTunedProtocols; ++p) {
+    const auto algorithm = static_cast<NcclAlgorithm>(a);
+    const bool all_protocols = algorithm == NcclAlgorithm::ring || algorithm == NcclAlgorithm::tree;
+    for (std::size_t p = all_protocols ? 0 : kTunedProtocols - 1; p < kTunedProtocols; ++p) {
       if (!has(allowed.protocols, p)) continue;
-      const auto algorithm = static_cast<NcclAlgorithm>(a);
       const auto protocol = static_cast<NcclProtocol>(p);
       const NcclCost cost = nccl_cost(s, op, algorithm, protocol, allowed.protocols != 0);
       if (cost.possible) found.all[found.count++] = {algorithm, protocol, cost};
@@ -69,6 +70,16 @@ std::size_t fastest(const Candidates& found, int octave, Bytes size) {
   return best;
 }
 
+/// Where in this octave, between `begin` and twice it, NCCL's estimate of `next` falls below that of `now`. The trees'
+/// correction changes at powers of two, so that estimates are straight lines between.
+Bytes crossing(const Candidate& now, const Candidate& next, int octave, Bytes begin) {
+  const auto ahead = [&](Bytes size) {
+    return nccl_estimate(next.cost, octave, size) - nccl_estimate(now.cost, octave, size);
+  };
+  const double before = ahead(begin).base(), after = -ahead(2 * begin).base();
+  return before + after > 0 ? begin + std::clamp(before / (before + after), 0.0, 1.0) * begin : 2 * begin;
+}
+
 CollectiveTime result(NcclAlgorithm a, NcclProtocol p, const WallCost& w, Bytes size, Seconds at_least) {
   CollectiveTime t;
   t.time = max(at_least, wall_time(w, size));
@@ -100,14 +111,20 @@ CollectiveTime collective_time_with(const WallConstants& constants, CollectiveOp
   Seconds so_far;
   std::size_t chosen = found.count;
   WallCost wall;
-  const int last = std::clamp(std::ilogb(size.base()), kFirstOctave, kLastOctave);
+  const auto change_to = [&](std::size_t best, Bytes at) {
+    if (best == chosen || at > size) return;
+    if (chosen < found.count) so_far = max(so_far, wall_time(wall, at));
+    wall = wall_cost(s, op, found.all[best].algorithm, found.all[best].protocol, constants);
+    chosen = best;
+  };
+  const int last = std::clamp(std::ilogb(size.base()) + 1, kFirstOctave, kLastOctave);
   for (int octave = kFirstOctave; octave <= last; ++octave) {
     const Bytes here = Bytes::from_base(std::ldexp(1.0, octave));
     const std::size_t best = fastest(found, octave, here);
-    if (best == chosen) continue;
-    if (chosen < found.count) so_far = max(so_far, wall_time(wall, here));
-    wall = wall_cost(s, op, found.all[best].algorithm, found.all[best].protocol, constants);
-    chosen = best;
+    if (chosen == found.count)
+      change_to(best, Bytes{});
+    else if (best != chosen)
+      change_to(best, crossing(found.all[chosen], found.all[best], octave - 1, 0.5 * here));
   }
   return result(found.all[chosen].algorithm, found.all[chosen].protocol, wall, size, so_far);
 }

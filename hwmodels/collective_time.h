@@ -52,9 +52,9 @@ CollectiveTime slowed(CollectiveTime time, const LinkShares& shares);
 /// rank's buffer; all_gather the received total; reduce_scatter and all_to_all the sent total of one rank; send_recv
 /// the message. One rank, or no bytes, takes no time. Never shorter for a larger size.
 ///
-/// NCCL's tuner chooses algorithm and protocol (nccl_tuner.h), at powers of two; the time is that of the chosen one
-/// (collective_wall.h). Derivation, fit and limits: docs/models/collective.md. Source of structure: NVIDIA/nccl 2.28.9
-/// src/graph/tuning.cc (facts only).
+/// NCCL's tuner chooses algorithm and protocol (nccl_tuner.h); the time is that of the chosen one (collective_wall.h).
+/// Derivation, fit and limits: docs/models/collective.md. Source of structure: NVIDIA/nccl 2.28.9 src/graph/tuning.cc
+/// (facts only).
 CollectiveTime collective_time(CollectiveOp op, Bytes size, const GroupLayout& group, const ClusterSpec& cluster,
                                const CollectiveChoice& choice = {});
 

@@ -69,11 +69,14 @@ struct NcclCost {
 NcclCost nccl_cost(const NcclSystem& system, CollectiveOp op, NcclAlgorithm algorithm, NcclProtocol protocol,
                    bool named = false);
 
-/// NCCL's estimate for 2^octave bytes.
+inline Seconds nccl_latency(const NcclCost& cost, Bytes size) {
+  return size >= cost.long_from ? cost.long_latency : cost.latency;
+}
+/// NCCL's estimate for a size from 2^octave bytes on, less than twice that.
 inline Seconds nccl_estimate(const NcclCost& cost, int octave, Bytes size) {
   const bool corrected = cost.correction != nullptr && octave < 29;
   const double correction = corrected ? (*cost.correction)[static_cast<std::size_t>(octave < 6 ? 0 : octave - 6)] : 1;
-  return (size >= cost.long_from ? cost.long_latency : cost.latency) + size / (correction * cost.bandwidth);
+  return nccl_latency(cost, size) + size / (correction * cost.bandwidth);
 }
 
 /// Ring steps of an operation: 2(n-1) for all_reduce, n-1 for the others.

@@ -1,30 +1,28 @@
 /// What a running collective takes from the kernels beside it.
 #pragma once
 
-#include <algorithm>
+#include <cstdint>
 
 #include "hwmodels/cluster.h"
 #include "hwmodels/collective_time.h"
 
 namespace foretrain {
 
-/// Channels of an NCCL communicator as 2.28.9's search finds them on one node and on several
-/// (docs/models/collective.md): Volta 12 / 8, Ampere 24 / 16, Hopper 24 / 16, Blackwell 32 / 16. Others: assumed as
-/// Ampere.
-inline std::int64_t nccl_channels(const GroupLayout& group, const ClusterSpec& cluster) {
-  const bool one_node = group.ranks <= group.ranks_per_node;
-  const int capability = cluster.gpu.compute_capability;
-  if (capability == 70) return one_node ? 12 : 8;
-  if (capability >= 100 && one_node) return 32;
-  return one_node ? 24 : 16;
-}
+/// Channels of a group's NCCL communicator for rings and trees: those of the search twice, on DGX 24 of A100 and H100
+/// (12 of V100, 32 of B200), over nodes two for each NIC that the group can use, four from Hopper on where that is
+/// fewer than 16. At most 32 before NCCL 2.25, 64 since. Source: NVIDIA/nccl 2.28.9 src/graph/connect.cc, search.cc.
+std::int64_t nccl_channels(const GroupLayout& group, const ClusterSpec& cluster);
 
-/// Share of a GPU's SMs that NCCL holds while a collective of `group` runs: one thread block, and with it one SM, for
-/// each channel. Kernels that run at the same time have the rest.
-inline double sm_share(const GroupLayout& group, const ClusterSpec& cluster) {
-  if (group.ranks <= 1 || cluster.gpu.sm_count <= 0) return 0;
-  const double channels = static_cast<double>(nccl_channels(group, cluster));
-  return std::min(0.5, channels / static_cast<double>(cluster.gpu.sm_count));
-}
+/// Thread blocks, one an SM, that kernels beside a collective do without: the communicator's channels; NVLS has its own
+/// (16 on Hopper, 24 on Blackwell inside a node and 32 over nodes; src/transport/nvls.cc); send and receive have 2 for
+/// each NVLink to the peer (32 at most), 2 over PCIe and the network (src/graph/paths.cc). Large messages use all of
+/// them. Over nodes it is the channels that groups of whole nodes have, also for one GPU a node with 2 or 4: a GEMM
+/// that fills every SM waits a wave for the few that are taken. Assumed; no measurement of such pairs yet.
+std::int64_t nccl_blocks(CollectiveOp op, NcclAlgorithm algorithm, const GroupLayout& group,
+                         const ClusterSpec& cluster);
+
+/// Share of a GPU's SMs that `blocks` thread blocks hold, at most half. Kernels that run at the same time have the
+/// rest.
+double sm_share(std::int64_t blocks, const GpuSpec& gpu);
 
 }  // namespace foretrain

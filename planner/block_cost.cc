@@ -129,13 +129,21 @@ namespace {
 /// Slows the compute that runs beside collectives: while one runs, its channels hold their SMs.
 void share_sms(const std::vector<Op>& ops, const BlockShape& shape, const ClusterSpec& cluster,
                std::vector<Picoseconds>& times) {
+  const auto blocks_of = [&](const CollectiveCall& call) {
+    const GroupLayout group = block_group(call.group, shape, cluster);
+    // Rings of gathers and reductions, whose algorithm is known without asking; a sum may run through the switch.
+    const NcclAlgorithm algorithm = call.op == CollectiveOp::all_reduce
+                                        ? collective_time(call.op, call.size, group, cluster).algorithm
+                                        : NcclAlgorithm::ring;
+    return nccl_blocks(call.op, algorithm, group, cluster);
+  };
   double beside = 0;  // ps of collectives still running
   double share = 0;
   for (std::size_t i = 0; i < ops.size(); ++i) {
     if (const auto* call = std::get_if<CollectiveCall>(&ops[i].work)) {
       if (!ops[i].beside) continue;
       beside += static_cast<double>(times[i].count);
-      share = sm_share(block_group(call->group, shape, cluster), cluster);
+      share = sm_share(blocks_of(*call), cluster.gpu);
       continue;
     }
     if (ops[i].joins) beside = 0;

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 
-#include "hwmodels/sm_share.h"
 #include "planner/groups.h"
 
 namespace foretrain {
@@ -57,6 +56,17 @@ std::int64_t stand_in_bytes(const ModelSpec& m, std::int64_t tensor) {
   return total;
 }
 
+/// Channels whose connections are held: those of rings and trees as NCCL's search finds them on whole nodes, Volta 12
+/// and over nodes 8, Ampere and Hopper 24 and 16, Blackwell 32 and 16. Groups with fewer NICs have fewer; what
+/// nvidia-smi shows of them is no less, as connections for send and receive come on top.
+std::int64_t buffered_channels(const GroupLayout& group, const ClusterSpec& cluster) {
+  const bool one_node = group.ranks <= group.ranks_per_node;
+  const int capability = cluster.gpu.compute_capability;
+  if (capability == 70) return one_node ? 12 : 8;
+  if (capability >= 100 && one_node) return 32;
+  return one_node ? 24 : 16;
+}
+
 }  // namespace
 
 std::int64_t context_bytes(const GpuSpec& gpu, const MemoryTraits& traits) {
@@ -68,7 +78,7 @@ std::int64_t nccl_bytes(const Problem& problem, const Plan& plan) {
   const ClusterSpec& cluster = problem.cluster;
   std::int64_t connections = 0;
   const auto add = [&](const GroupLayout& group, std::int64_t of_a_channel) {
-    if (group.ranks > 1) connections += of_a_channel * nccl_channels(group, cluster);
+    if (group.ranks > 1) connections += of_a_channel * buffered_channels(group, cluster);
   };
   const std::int64_t model = std::int64_t{plan.tensor} * plan.pipeline;
   const std::int64_t data = std::int64_t{plan.data} * plan.context;

@@ -92,7 +92,9 @@ Picoseconds scaled(Picoseconds t, double factor) { return {std::llround(static_c
 /// ZeRO-3 runs a layer beside the gathers of the next and the reductions of the last: while they run, NCCL's channels
 /// hold their SMs. What it copies before and after them runs on the compute lane.
 void slow_beside_gathers(const Problem& problem, const Plan& plan, PlanCosts& c) {
-  const double share = sm_share(data_groups(plan, problem.cluster).shard, problem.cluster);
+  const GroupLayout shard = data_groups(plan, problem.cluster).shard;
+  const double share =
+      sm_share(nccl_blocks(CollectiveOp::all_gather, NcclAlgorithm::ring, shard, problem.cluster), problem.cluster.gpu);
   if (share <= 0) return;
   const auto slow = [&](BlockCost& block, std::int64_t layers, Picoseconds beside, Picoseconds copies) {
     const Picoseconds alone = block.gpu;

@@ -192,6 +192,19 @@ std::string parts_section(std::string_view heading, const std::vector<MeasuredFi
   return out + "Refused:\n\n" + refused_table(files);
 }
 
+/// All-reduce on 8 H100 by size, against the median of the hosts that measured it.
+std::string host_medians_section(const std::vector<ComparisonRow>& rows) {
+  if (rows.empty()) return "";
+  std::string out = fmt::format(
+      "### All-reduce on 8 H100 against the median of the measured hosts\n\nMAPE {:.1f} %, bias {:+.1f} %.\n\n"
+      "| size | predicted us | measured us | error |\n|---|---|---|---|\n",
+      100 * summarise(rows).mape, 100 * summarise(rows).bias);
+  for (const ComparisonRow& row : rows)
+    out += fmt::format("| {} | {:.1f} | {:.1f} | {:+.1f} % |\n", row.id, 1e6 * row.predicted, 1e6 * row.measured,
+                       100 * error_of(row));
+  return out + "\n";
+}
+
 constexpr std::string_view kIntroduction = R"(# Accuracy
 
 What Foretrain predicts beside what others measured and published. No row has a number of its own: efficiencies come
@@ -212,6 +225,7 @@ std::vector<TextFile> accuracy_report(const AccuracyInput& input) {
                      runs_section(input.runs, kMemory, {}, files);
   page += "## Runs that were refused\n\n" + refused_table(input.runs) + memory_refusals(input.runs);
   page += parts_section("Kernels", input.kernels, files) + parts_section("Collectives", input.collectives, files);
+  page += host_medians_section(input.host_medians);
   files.front().content += page;
   return files;
 }

@@ -24,7 +24,8 @@ struct KnownReason {
 struct AccuracyInput {
   std::vector<MeasuredFile> runs;  ///< training runs
   std::vector<MeasuredFile> kernels, collectives;
-  std::vector<KnownReason> reasons;  ///< the first that fits a run counts
+  std::vector<KnownReason> reasons;         ///< the first that fits a run counts
+  std::vector<ComparisonRow> host_medians;  ///< all_reduce on 8 H100, by size (validate/collective_rows.h)
 };
 
 struct TextFile {

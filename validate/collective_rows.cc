@@ -1,5 +1,6 @@
 #include "validate/collective_rows.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string_view>
@@ -104,6 +105,35 @@ std::vector<CollectiveRun> read_collective_runs(const SpecNode& root, const Cata
   std::vector<CollectiveRun> runs;
   for (const SpecNode& run : root.items()) runs.push_back(read_run(run, catalogue));
   return runs;
+}
+
+std::vector<ComparisonRow> medians_of_hosts(const std::vector<CollectiveRun>& runs, const HostMedians& of) {
+  const auto median = [](std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const std::size_t middle = values.size() / 2;
+    return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
+  };
+  std::vector<ComparisonRow> rows;
+  for (Bytes size = of.from; size <= of.to; size = 2 * size) {
+    std::vector<double> measured, predicted;
+    for (const CollectiveRun& run : runs) {
+      const bool forced = run.choice.algorithm || run.choice.protocol;
+      if (!run.refusal.empty() || forced || run.op != of.op || run.cluster.gpu.name != of.gpu) continue;
+      if (run.group.ranks != of.ranks || run.group.ranks_per_node != of.ranks) continue;
+      for (const CollectiveRow& row : run.rows) {
+        if (row.size != size || !(row.time > Seconds{})) continue;
+        measured.push_back(row.time / seconds);
+        predicted.push_back(collective_time(run.op, row.size, run.group, run.cluster).time / seconds);
+      }
+    }
+    if (measured.empty()) continue;
+    rows.push_back({.id = fmt::format("{:.0f} B", size / bytes),
+                    .quantity = "collective_seconds",
+                    .groups = {},
+                    .predicted = median(predicted),
+                    .measured = median(measured)});
+  }
+  return rows;
 }
 
 Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Calibration* calibration) {

@@ -1,7 +1,9 @@
 /// Measured collectives (nccl-tests and its like) from JSON files, and what collective_time predicts for them.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/spec_node.h"
@@ -41,5 +43,20 @@ std::vector<CollectiveRun> read_collective_runs(const SpecNode& root, const Cata
 /// Every row predicted (quantity collective_seconds; groups by GPU, operation, size class and number of nodes) or
 /// refused. With a calibration (may be null): corrected by it.
 Comparison compare_collectives(const std::vector<CollectiveRun>& runs, const Calibration* calibration = nullptr);
+
+/// What many hosts measured of one operation on one GPU kind, all ranks in one node.
+struct HostMedians {
+  std::string_view gpu;
+  CollectiveOp op = CollectiveOp::all_reduce;
+  std::int64_t ranks = 8;
+  Bytes from, to;
+};
+/// For each power of two of the range, the median of all runs that measured that size with nothing forced, beside the
+/// median of their predictions (of two middle ones the mean). Ids are sizes: "65536 B".
+std::vector<ComparisonRow> medians_of_hosts(const std::vector<CollectiveRun>& runs, const HostMedians& of);
+
+/// All-reduce on 8 H100, 64 KiB to 1 GiB: what simulators are compared by.
+inline constexpr HostMedians kEightH100 = {
+    .gpu = "h100-sxm5-80gb", .op = CollectiveOp::all_reduce, .ranks = 8, .from = 64 * KiB, .to = 1 * GiB};
 
 }  // namespace foretrain

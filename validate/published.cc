@@ -87,8 +87,13 @@ std::vector<std::string> published_files(const std::string& folder) {
 }
 
 AccuracyInput compare_published(const Catalogue& catalogue, std::int32_t threads) {
+  std::vector<CollectiveRun> measured;
+  for (const std::string& path : published_files("collectives")) {
+    const std::vector<CollectiveRun> runs = read_collective_runs(SpecNode::read_file(path), catalogue);
+    measured.insert(measured.end(), runs.begin(), runs.end());
+  }
   return {compare_folder("runs", catalogue, threads), compare_folder("kernels", catalogue, threads),
-          compare_folder("collectives", catalogue, threads), known_reasons()};
+          compare_folder("collectives", catalogue, threads), known_reasons(), medians_of_hosts(measured, kEightH100)};
 }
 
 }  // namespace foretrain

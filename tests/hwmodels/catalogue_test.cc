@@ -117,6 +117,15 @@ TEST_CASE("a node's whole bandwidth is split over the NICs that such nodes have"
   CHECK(bloom.node.nics_per_node == 4);  // Omni-Path comes in 100 Gb/s
   CHECK(bloom.node.nic_bandwidth / Gbit_per_s == doctest::Approx(100));
   CHECK_FALSE(bloom.node.rail_optimised);
+  // Half the usual 1600 Gb/s: four HDR NICs of 200 Gb/s, not eight of 100. 900 Gb/s are no whole number of them.
+  const ClusterSpec half =
+      cluster(R"({"gpu": "a100-sxm4-80gb", "gpus": 64, "network": {"node_bandwidth": "800 Gb/s"}})");
+  CHECK(half.node.nics_per_node == 4);
+  CHECK(half.node.nic_bandwidth / Gbit_per_s == doctest::Approx(200));
+  CHECK_FALSE(half.node.rail_optimised);
+  const ClusterSpec odd =
+      cluster(R"({"gpu": "a100-sxm4-80gb", "gpus": 64, "network": {"node_bandwidth": "900 Gb/s"}})");
+  CHECK(odd.node.nics_per_node == 8);
   const ClusterSpec fast = cluster(R"({"gpu": "h100", "gpus": 64, "network": {"node_bandwidth": "3200 Gb/s"}})");
   CHECK(fast.node.nics_per_node == 8);
   CHECK(fast.node.nic_bandwidth / Gbit_per_s == doctest::Approx(400));

@@ -290,6 +290,30 @@ TEST_CASE("trees that are chains, rings with one GPU a node: by release") {
   CHECK(share(CollectiveOp::all_reduce) == doctest::Approx(8.0 / 14 * 240 / 4));
 }
 
+TEST_CASE(
+    "with four NICs for eight GPUs large sums over two nodes run as rings, with eight of half the rate as trees") {
+  // DGX A100 with 4 x 200 Gb/s: 4 channels of 24 GB/s; a tree's channel carries no more than 23.6 (tuning.cc), so the
+  // ring is rated 4 x 24 x 16/30 = 51 GB/s and the tree 0.5 x 4 x 23.6 x 0.9 (correction at 256 MiB) = 42 GB/s. Eight
+  // NICs of half the rate make 8 channels of 12 GB/s: the same ring, but a tree of 0.5 x 8 x 23.6 x 0.9 = 85 GB/s.
+  ClusterSpec a100 = catalogue().node("dgx-a100", "test");
+  const auto algorithm = [&](std::int64_t nics, Bytes size) {
+    a100.node.nics_per_node = nics;
+    a100.node.nic_bandwidth = 800.0 / static_cast<double>(nics) * Gbit_per_s;
+    return collective_time(CollectiveOp::all_reduce, size, group(2, 8), a100).algorithm;
+  };
+  CHECK(algorithm(4, 256 * MiB) == NcclAlgorithm::ring);
+  CHECK(algorithm(4, 1 * MiB) == NcclAlgorithm::tree);
+  CHECK(algorithm(8, 256 * MiB) == NcclAlgorithm::tree);
+  a100.node.nics_per_node = 4;
+  a100.node.nic_bandwidth = 200 * Gbit_per_s;
+  const NcclSystem s = nccl_system(group(2, 8), a100);
+  const auto rate = [&](NcclAlgorithm a) {
+    return nccl_cost(s, CollectiveOp::all_reduce, a, NcclProtocol::simple).bandwidth / GB_per_s;
+  };
+  CHECK(rate(NcclAlgorithm::ring) == doctest::Approx(4 * 24 * 16.0 / 30));
+  CHECK(rate(NcclAlgorithm::tree) == doctest::Approx(0.5 * 4 * 23.6));
+}
+
 TEST_CASE("EFA of p4d delivers out of order: NCCL sends by Simple alone") {
   CHECK(chosen("aws-p4d.24xlarge", group(2, 8), CollectiveOp::all_reduce, 1 * KiB).protocol == NcclProtocol::simple);
   CHECK(chosen("aws-p5.48xlarge", group(2, 8), CollectiveOp::all_reduce, 1 * KiB).protocol == NcclProtocol::ll);

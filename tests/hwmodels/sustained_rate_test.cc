@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "hwmodels/catalogue.h"
 #include "hwmodels/kernel_time.h"
 #include "hwmodels/sm_share.h"
 
@@ -19,13 +20,41 @@ TEST_CASE("the slowest of n GPUs follows the order statistics of the normal dist
   CHECK(slowest_of(1000) == doctest::Approx(1 + 0.015 * 3.2414).epsilon(0.001));
 }
 
-TEST_CASE("a collective holds one SM for each channel") {
-  ClusterSpec cluster;
-  cluster.gpu.sm_count = 108;
-  cluster.gpu.compute_capability = 80;
-  CHECK(sm_share({.ranks = 1}, cluster) == 0);
-  CHECK(sm_share({.ranks = 8, .ranks_per_node = 8}, cluster) == doctest::Approx(24.0 / 108));   // one node: 24 channels
-  CHECK(sm_share({.ranks = 16, .ranks_per_node = 8}, cluster) == doctest::Approx(16.0 / 108));  // two: 16
+TEST_CASE("a collective holds one SM for each of its channels") {
+  // What NCCL 2.28.9 logs (NCCL_DEBUG=INFO): coll, nvls and p2p channels of DGX-1, DGX A100, H100 and B200 on one node,
+  // and over nodes.
+  const Catalogue catalogue = Catalogue::load();
+  const auto blocks = [&](const char* node, std::int64_t nodes, std::int64_t per_node, NcclAlgorithm a,
+                          CollectiveOp op = CollectiveOp::all_reduce) {
+    return nccl_blocks(op, a, {.ranks = nodes * per_node, .ranks_per_node = per_node}, catalogue.node(node, "test"));
+  };
+  using A = NcclAlgorithm;
+  CHECK(blocks("dgx-1-v100", 1, 8, A::ring) == 12);
+  CHECK(blocks("dgx-a100", 1, 8, A::ring) == 24);
+  CHECK(blocks("dgx-a100", 2, 8, A::tree) == 16);
+  CHECK(blocks("dgx-h100", 1, 8, A::ring) == 24);
+  CHECK(blocks("dgx-h100", 1, 8, A::nvls) == 16);
+  CHECK(blocks("dgx-h100", 2, 8, A::nvls_tree) == 16);
+  CHECK(blocks("dgx-b200", 1, 8, A::ring) == 32);
+  CHECK(blocks("dgx-b200", 1, 8, A::nvls) == 24);
+  CHECK(blocks("dgx-b200", 2, 8, A::nvls_tree) == 32);
+  CHECK(blocks("alcf-polaris", 8, 4, A::ring) == 4);  // two NICs
+  // A data-parallel ring of one GPU a node has one NIC: two channels, four from Hopper on.
+  const auto channels = [&](const char* node) {
+    return nccl_channels({.ranks = 16, .ranks_per_node = 1}, catalogue.node(node, "test"));
+  };
+  CHECK(channels("dgx-a100") == 2);
+  CHECK(channels("dgx-h100") == 4);
+  CHECK(blocks("dgx-h100", 16, 1, A::ring) == 16);  // what kernels beside it lose: as beside groups of whole nodes
+  // To a peer: 32 through NVSwitches, 8 on Polaris' mesh (4 links), 2 over the network.
+  CHECK(blocks("dgx-h100", 1, 8, A::p2p, CollectiveOp::send_recv) == 32);
+  CHECK(blocks("alcf-polaris", 1, 4, A::p2p, CollectiveOp::send_recv) == 8);
+  CHECK(blocks("dgx-h100", 2, 1, A::p2p, CollectiveOp::send_recv) == 2);
+  CHECK(blocks("dgx-h100", 1, 1, A::ring) == 0);
+  GpuSpec gpu;
+  gpu.sm_count = 108;
+  CHECK(sm_share(24, gpu) == doctest::Approx(24.0 / 108));
+  CHECK(sm_share(0, gpu) == 0);
 }
 
 TEST_CASE("rows off the 128-byte line slow a matrix multiplication, by the same factor for each halving") {

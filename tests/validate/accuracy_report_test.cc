@@ -35,6 +35,15 @@ TEST_CASE("the page sums up each source and all of them") {
   CHECK(has(page, "2 published runs of dense models in bf16 and fp16 are predicted with a mean error of 20.0 %,"));
 }
 
+TEST_CASE("the page sets predictions beside the median of hosts") {
+  AccuracyInput in = input();
+  in.host_medians = {{"65536 B", "collective_seconds", {}, 18e-6, 20e-6},
+                     {"131072 B", "collective_seconds", {}, 23e-6, 20e-6}};
+  const std::string page = accuracy_report(in).front().content;
+  CHECK(has(page, "MAPE 12.5 %, bias +2.5 %."));
+  CHECK(has(page, "| 65536 B | 18.0 | 20.0 | -10.0 % |"));
+}
+
 TEST_CASE("the page lists what was refused for memory, and the worst rows first") {
   const std::string page = accuracy_report(input()).front().content;
   CHECK(has(page, "| memory | 1 | second (1) |"));

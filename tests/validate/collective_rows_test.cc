@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/data_dir.h"
 #include "validate/collective_hardware.h"
 
 namespace foretrain {
@@ -74,6 +75,29 @@ TEST_CASE("a run's NCCL version decides what NCCL chooses") {
   CHECK(algorithm("\"2.18.3\"") == NcclAlgorithm::nvls);
   CHECK(algorithm("\"2.14.3 (image)\"") == NcclAlgorithm::ring);
   CHECK(algorithm("\"unknown\"") == NcclAlgorithm::nvls);  // as 2.28.9
+}
+
+TEST_CASE("all-reduce on 8 H100, 64 KiB to 1 GiB: within 8 % of the median of the measured hosts") {
+  const std::vector<CollectiveRun> runs = read_collective_runs(
+      SpecNode::read_file(data_file("validate/published/collectives/nccl_runs.json")), catalogue());
+  const std::vector<ComparisonRow> rows = medians_of_hosts(runs, kEightH100);
+  REQUIRE(rows.size() == 15);  // 2^16 to 2^30
+  CHECK(rows.front().id == "65536 B");
+  CHECK(rows.front().measured * 1e6 == doctest::Approx(19.3).epsilon(0.01));  // two hosts: 18.9 and 19.6 us
+  CHECK(rows.back().measured * 1e6 == doctest::Approx(4141).epsilon(0.001));  // 4253 and 4029 us
+  CHECK(summarise(rows).mape <= 0.08);
+}
+
+TEST_CASE("collectives as published: 1 MiB and more within 8 % (median) and 25 % (90th), smaller within 20 %") {
+  const auto of_size = summarise_by_quantity(
+      compare_collectives(
+          read_collective_runs(SpecNode::read_file(data_file("validate/published/collectives/nccl_runs.json")),
+                               catalogue()))
+          .rows);
+  const auto& groups = of_size.at("collective_seconds").groups;
+  CHECK(groups.at("size: 1 MiB and more").median_ape <= 0.08);
+  CHECK(groups.at("size: 1 MiB and more").p90_ape <= 0.25);
+  CHECK(groups.at("size: under 1 MiB").median_ape <= 0.2);
 }
 
 TEST_CASE("what is no run is an error with its place") {

@@ -1,6 +1,8 @@
 #include "validate/calibrate/nccl_samples.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <utility>
@@ -130,6 +132,44 @@ std::optional<PlacedTable> place_table(const NcclTable& table, const Measurement
   const auto group = layout_of(table, ranks, cluster, options, why);
   if (!group) return std::nullopt;
   return PlacedTable{*op, *group, std::make_shared<const ClusterSpec>(std::move(cluster))};
+}
+
+bool is_nccl_file(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  std::ifstream in(path, std::ios::binary);
+  std::string head(1 << 16, '\0');
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<std::size_t>(std::max<std::streamsize>(0, in.gcount())));
+  const std::size_t first = head.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return false;
+  if (head[first] == '{')
+    return head.find("\"nccl_version\"") != std::string::npos && head.find("\"config\"") != std::string::npos;
+  return head[first] == '#' && looks_like_nccl_text(head);
+}
+
+Comparison compare_nccl_file(const std::string& path, const Catalogue& catalogue, const Calibration* calibration) {
+  Comparison comparison;
+  const NcclLog log = read_nccl_file(path);
+  for (const NcclTable& table : log.tables) {
+    Measurements samples;
+    add_table(table, {}, catalogue, samples);
+    for (const CollectiveSample& s : samples.collectives) {
+      const auto predicted = collective_time(s.op, s.size, s.group, *s.cluster, calibration, s.choice);
+      std::vector<std::string> groups = {"gpu: " + s.cluster->gpu.name,
+                                         "operation: " + std::string(kCollectiveNames[static_cast<std::size_t>(s.op)]),
+                                         s.size < 1 * MiB ? "size: under 1 MiB" : "size: 1 MiB and more"};
+      if (calibration != nullptr) groups.push_back(calibration_group(predicted.use));
+      comparison.rows.push_back({.id = fmt::format("{} {:.0f} B", path, s.size / bytes),
+                                 .quantity = "collective_seconds",
+                                 .groups = std::move(groups),
+                                 .predicted = predicted.time.time / seconds,
+                                 .measured = s.time / seconds});
+    }
+    for (const LeftOutRows& left : samples.left_out)
+      for (std::int64_t i = 0; i < left.rows; ++i) comparison.refused.push_back({path, left.why});
+  }
+  return comparison;
 }
 
 void add_nccl_samples(const NcclLog& log, const MeasurementOptions& options, const Catalogue& catalogue,

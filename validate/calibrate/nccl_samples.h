@@ -4,6 +4,7 @@
 #include "hwmodels/catalogue.h"
 #include "validate/calibrate/measurement.h"
 #include "validate/calibrate/nccl_log.h"
+#include "validate/comparison.h"
 
 namespace foretrain {
 
@@ -18,6 +19,13 @@ struct PlacedTable {
 /// ranks on one GPU. SpecError when `options` contradict it.
 std::optional<PlacedTable> place_table(const NcclTable& table, const MeasurementOptions& options,
                                        const Catalogue& catalogue, std::string& why);
+
+/// True for a file that opens as output of nccl-tests, text or JSON.
+bool is_nccl_file(const std::string& path);
+
+/// Every row of the file that can be predicted, as compare_collectives has them; the others refused. The cluster is the
+/// usual one of the GPU that the log names. SpecError for what is no whole log.
+Comparison compare_nccl_file(const std::string& path, const Catalogue& catalogue, const Calibration* calibration);
 
 /// Adds what `log` measured. Out-of-place times; in-place ones where a row has no others. Left out, with the reason:
 /// tables without a known GPU, number of ranks or operation, and of several ranks on one GPU; rows with wrong results.
