@@ -4,9 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+// The first Chromium that draws an empty page: some machines have one that cannot start (no shared memory, no system calls).
 export function findChromium() {
   const names = [process.env.CHROMIUM, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-  return names.find((name) => name && spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0);
+  const empty = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom", "about:blank"];
+  return names.find((name) => name && spawnSync(name, empty, { stdio: "ignore", timeout: 60_000 }).status === 0);
 }
 
 export class Browser {

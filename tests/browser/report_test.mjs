@@ -11,7 +11,7 @@ import { Browser, findChromium } from "./devtools.mjs";
 const [foretrain, pictures] = process.argv.slice(2);
 const chromium = findChromium();
 if (!chromium) {
-  console.log("skipped: no Chromium");
+  console.log("skipped: no Chromium that starts");
   process.exit(77);
 }
 const folder = mkdtempSync(join(tmpdir(), "foretrain-report-"));

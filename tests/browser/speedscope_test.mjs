@@ -12,7 +12,7 @@ import { Browser, findChromium } from "./devtools.mjs";
 const [foretrain] = process.argv.slice(2);
 const chromium = findChromium(), release = process.env.SPEEDSCOPE;
 if (!chromium || !release || !existsSync(join(release, "index.html"))) {
-  console.log("skipped: no Chromium, or SPEEDSCOPE does not name speedscope's release");
+  console.log("skipped: no Chromium that starts, or SPEEDSCOPE does not name speedscope's release");
   process.exit(77);
 }
 const folder = mkdtempSync(join(tmpdir(), "foretrain-speedscope-"));
