@@ -1,6 +1,6 @@
 # The program on Debian 12, without build tools and without root:
 #     docker build -t foretrain .
-#     docker run --rm -v "$PWD:/work" foretrain plan job.json -o plans.json
+#     docker run --rm -v "$PWD:/data" foretrain plan job.json -o plans.json
 FROM debian:12-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
@@ -19,6 +19,6 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /tmp/foretrain_*.deb \
  && useradd --create-home --uid 1000 foretrain
 USER foretrain
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["foretrain"]
 CMD ["--help"]

@@ -398,6 +398,7 @@ Action parse_arguments(int argc, const char* const* argv) {
   const Text version = "foretrain " FORETRAIN_VERSION;
   app.set_version_flag("--version", version);
   app.allow_extras();
+  app.require_subcommand(0, 1);  // a second command's name is an argument too many
   std::vector<std::pair<CLI::App*, Action>> actions;
   for (const Subcommand& row : kSubcommands) {
     CLI::App* sub = app.add_subcommand(std::string(row.name), std::string(row.summary));

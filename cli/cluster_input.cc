@@ -4,7 +4,6 @@
 #include <system_error>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/spec_node.h"
 #include "base/text.h"
@@ -21,7 +20,7 @@ SpecNode cluster_value(const std::string& text) {
   if (file && text.ends_with(".json")) return SpecNode::read_file(text);
   const bool named_like_file = text.find('/') != std::string::npos || text.ends_with(".xml") || text.ends_with(".txt");
   if (named_like_file || (file && std::filesystem::is_regular_file(text, unreadable)))
-    return SpecNode::parse(nlohmann::json{{"topology", text}}.dump(), where);
+    return SpecNode::parse("{\"topology\": " + in_quotes(text) + "}", where);
   return SpecNode::parse(in_quotes(text), where);
 }
 

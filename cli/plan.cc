@@ -123,7 +123,8 @@ int plan(const PlanOptions& options) {
   if (!options.output.empty()) write_file(options.output, document);
   if (!options.trace.empty() && !result.plans.empty()) write_trace(options.trace, problem, result.plans.front().plan);
   if (!options.report.empty()) {
-    const std::string more = options.top == PlanOptions{}.top ? "" : fmt::format(" --top {}", options.top);
+    const std::string more = (options.trainer.empty() ? "" : " --trainer " + options.trainer) +
+                             (options.top == PlanOptions{}.top ? "" : fmt::format(" --top {}", options.top));
     write_report({.path = options.report,
                   .command = command_line("plan", options.job, more),
                   .searched = true,

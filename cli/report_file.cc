@@ -24,6 +24,8 @@ std::string shell_word(const std::string& word) {
 std::string command_line(std::string_view subcommand, const JobOptions& job, const std::string& more) {
   std::string text = "foretrain " + std::string(subcommand) + " " + shell_word(job.file);
   for (const std::string& change : job.overrides) text += " --set " + shell_word(change);
+  if (!job.from.empty()) text += " --from " + shell_word(job.from);
+  if (!job.cluster.empty()) text += " --cluster " + shell_word(job.cluster);
   if (!job.calibration.empty()) text += " --calibration " + shell_word(job.calibration);
   return text + more;
 }
@@ -34,7 +36,7 @@ void write_report(const ReportFile& file, const Problem& problem, const SpecNode
   shown.plans.resize(std::min(shown.plans.size(), plans_in_report(result)));
   shown.judged.clear();
   const std::string plans =
-      plan_file_text(self_contained(job, problem.model.name), shown, FORETRAIN_VERSION, calibration);
+      plan_file_text(self_contained(job, problem.model.name), shown, FORETRAIN_VERSION, calibration, problem.trainer);
   TradeOff trade;
   if (file.searched) {
     TradeOffOptions options{.threads = file.threads};

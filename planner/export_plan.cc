@@ -6,6 +6,7 @@
 
 #include "planner/export/writers.h"
 #include "planner/launch_rules.h"
+#include "planner/legality.h"
 
 namespace foretrain {
 namespace {
@@ -33,7 +34,11 @@ constexpr std::array kExporters = {
 std::span<const Exporter> exporters() { return kExporters; }
 
 std::optional<Rejection> why_not_exported(const Exporter& exporter, const Problem& problem, const Plan& plan) {
-  if (!exporter.trainer) return std::nullopt;
+  if (!exporter.trainer) {  // ranks and passes are dealt by the plan's own rules
+    std::optional<Rejection> broken = break_of_rule(problem, plan);
+    const bool is_dealt = broken && broken->reason != RejectionReason::framework;
+    return is_dealt ? broken : std::nullopt;
+  }
   return break_of_launch_rule(*exporter.trainer, problem, plan);
 }
 

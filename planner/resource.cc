@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "planner/judge.h"
+#include "planner/launch_rules.h"
 #include "planner/legality.h"
 #include "planner/long_step.h"
 #include "planner/memory.h"
@@ -46,6 +48,7 @@ Problem scaled(Problem problem, Resource resource, double factor) {
 Outcome outcome(const Problem& problem, const Plan& plan) {
   Outcome o;
   o.rejection = break_of_rule(problem, plan);
+  if (!o.rejection && problem.trainer) o.rejection = break_of_launch_rule(*problem.trainer, problem, plan);
   if (o.rejection) return o;
   const FrameworkSpec framework = framework_spec(problem);
   const auto blocks = std::make_shared<const BlockCosts>(block_costs(problem, block_shape(problem, plan), framework));
@@ -62,7 +65,8 @@ Outcome outcome(const Problem& problem, const Plan& plan) {
     o.rejection = Rejection{.reason = RejectionReason::memory,
                             .rule = "a stage needs more memory than the GPU has",
                             .excess = excess.base()};
-  o.step = to_seconds(step_time(problem, plan, costs, moments));
+  o.step = to_seconds(problem.cluster.faults.empty() ? step_time(problem, plan, costs, moments)
+                                                     : Judge(problem).step_time(plan));
   return o;
 }
 

@@ -73,7 +73,7 @@ std::vector<std::size_t> simulated_front(const Problem& problem, const PlanSpace
       JudgedPlan& j = judged[unknown[i]];
       const Plan plan = space.unpack(j.plan);
       Judge& judge = *judges[thread];
-      j.time = std::max(j.time, step_time(problem, plan, judge.costs(plan), judge.moments()));
+      j.time = std::max(j.time, judge.step_time(plan));
       j.simulated = true;
     });
   }

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#define TOML_ASSERT(...) static_assert(true)  // it asserts of malformed keys what it then refuses
 #include <toml++/toml.h>
 #include <yaml-cpp/yaml.h>
 
@@ -78,7 +79,8 @@ std::string trimmed(std::string_view text) {
 
 /// A Python literal: text in quotes, a list, a number, True, False, None; other expressions stay text.
 Json literal(const std::string& text) {
-  if (text.size() > 1 && (text[0] == '"' || text[0] == '[')) {
+  const auto depth = static_cast<std::size_t>(std::count(text.begin(), text.end(), '['));
+  if (text.size() > 1 && (text[0] == '"' || (text[0] == '[' && depth <= kDeepest))) {
     const Json parsed = Json::parse(text, nullptr, false);
     if (!parsed.is_discarded()) return parsed;
   }
@@ -158,7 +160,10 @@ SpecNode read_recipe(std::string_view text, const std::string& file) {
     std::string holder;
     for (const std::string& part : path)
       if (!part.empty()) holder = part;
-    (holder.empty() ? root : root[holder])[name] = literal(line);
+    Json& object = holder.empty() ? root : root[holder];
+    if (!object.is_null() && !object.is_object())
+      throw SpecError(fmt::format("{}:{}", file, number), holder + " is a value above and a call here");
+    object[name] = literal(line);
   }
   if (!path.empty()) throw SpecError(fmt::format("{}:{}", file, number), "a bracket is not closed");
   return SpecNode::parse(root.dump(-1, ' ', false, Json::error_handler_t::replace), file);

@@ -80,6 +80,7 @@ ImportedJob read_deepspeed(std::string_view text, const std::string& file) {
   plan["recompute"] = in_stages || root.optional("activation_checkpointing") ? "full" : "none";
   plan["sequence_parallel"] = false;
   read_zero(root, plan);
+  if (is_enabled(root, "bf16") && is_enabled(root, "fp16")) root.required("fp16").fail("excludes bf16");
   training["precision"] = is_enabled(root, "bf16") ? "bf16" : is_enabled(root, "fp16") ? "fp16" : "fp32";
   if (const auto optimizer = root.optional("optimizer"); optimizer && optimizer->optional("type"))
     training["optimizer"] = optimizer->required("type").as_string() == "SGD" ? "sgd" : "adam";

@@ -197,8 +197,9 @@ std::optional<std::int64_t> MegatronCommandLine::number(std::string_view flag) c
   if (!value) return std::nullopt;
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
-  if (error != std::errc{} || end != value->data() + value->size() || number < 0)
-    fail(flag, fmt::format("expected a whole number, not negative; got {}", in_quotes(*value)));
+  constexpr std::int64_t kMost = 1'000'000'000;  // so that products of two stay whole numbers
+  if (error != std::errc{} || end != value->data() + value->size() || number < 0 || number > kMost)
+    fail(flag, fmt::format("expected a whole number from 0 to {}; got {}", kMost, in_quotes(*value)));
   return number;
 }
 std::optional<double> MegatronCommandLine::real(std::string_view flag) const {

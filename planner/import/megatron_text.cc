@@ -36,7 +36,7 @@ std::optional<std::string> unrolled(std::string_view layout) {
       std::size_t times = 1;
       const bool repeats = end < from.size() && from[end] == '*' && (!brackets || from[i] == '(');
       if (repeats) times = number_at(from, ++end);
-      if (text.size() + unit.size() * times > kMostLayers) return std::nullopt;
+      if (times > kMostLayers || text.size() + unit.size() * times > kMostLayers) return std::nullopt;
       for (std::size_t n = 0; n < times; ++n) text += unit;
       i = end;
     }
@@ -101,15 +101,17 @@ class ListExpression {
   }
   std::string sum(int depth) {
     std::string value = product(depth);
-    while (!failed_ && takes('+')) value += product(depth);
-    failed_ = failed_ || value.size() > kMostLayers;
+    while (!failed_ && takes('+')) {
+      value += product(depth);
+      failed_ = failed_ || value.size() > kMostLayers;
+    }
     return value;
   }
   std::string product(int depth) {
     std::string value = list(depth);
     while (!failed_ && takes('*')) {
       const std::size_t times = number_at(text_, at_);
-      failed_ = times == 0 || value.size() * times > kMostLayers;
+      failed_ = times == 0 || times > kMostLayers || value.size() * times > kMostLayers;
       std::string repeated;
       for (std::size_t n = 0; n < times && !failed_; ++n) repeated += value;
       value = std::move(repeated);

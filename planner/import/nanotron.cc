@@ -57,7 +57,9 @@ ImportedJob read_nanotron(std::string_view text, const std::string& file) {
     const auto value = parallelism.optional(key);
     return to_lower(value ? value->as_string() : otherwise);
   };
-  plan["schedule"] = text_of("pp_engine", "afab") == "afab" ? "gpipe" : "1f1b";
+  const std::string engine = text_of("pp_engine", "afab");
+  if (engine != "afab" && engine != "1f1b") parallelism.required("pp_engine").fail_expected("afab or 1f1b");
+  plan["schedule"] = engine == "afab" ? "gpipe" : "1f1b";
   if (plan["pipeline"] == 1) plan["schedule"] = "1f1b";
   const bool scatters = text_of("tp_mode", "ALL_REDUCE") == "reduce_scatter";
   const bool shares = plan["tensor"] != 1;

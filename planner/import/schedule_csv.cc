@@ -68,6 +68,9 @@ ScheduleTable read_schedule_csv(std::string_view text, const std::string& file) 
       if (cell.stage % ranks != static_cast<std::int32_t>(r))
         throw SpecError(where, fmt::format("stage {} runs on rank {} of {}; found on rank {}", cell.stage,
                                            cell.stage % ranks, ranks, r));
+      constexpr std::int32_t kMost = 1'000'000;
+      if (cell.stage >= kMost || cell.micro_batch >= kMost)
+        throw SpecError(where, fmt::format("expected stages and microbatches below {}", kMost));
       stages = std::max(stages, cell.stage + 1);
       micro_batches = std::max(micro_batches, cell.micro_batch + 1);
       cells[r].push_back(cell);

@@ -226,7 +226,8 @@ std::vector<ShellWord> ShellVariables::parameter(std::string_view inside, std::i
   const std::optional<std::vector<ShellWord>> found = values(name);
   if (counts) {
     if (!found || !rest.empty()) return not_known;
-    const std::size_t size = name.ends_with(']') ? found->size() : found->front().text.size();
+    const bool counts_words = name.ends_with(']') || name == "@" || name == "*";
+    const std::size_t size = counts_words ? found->size() : found->empty() ? 0 : found->front().text.size();
     return {{std::to_string(size), line}};
   }
   if (rest.empty() && quoted && found && (name.ends_with("[*]") || name == "*")) {  // "${LIST[*]}": one word

@@ -143,8 +143,10 @@ class Lexer {
   void read_array(std::string array, bool appends, std::vector<ShellToken>& into) {
     ShellToken token{.kind = Kind::array, .text = std::move(array), .line = line_, .appends = appends};
     ++at_;
+    if (++depth_ > kDeepest) fail("arrays are nested over 100 deep", line_);
     std::vector<ShellToken> items;
     while (at_ < text_.size() && text_[at_] != ')') step(items);
+    --depth_;
     if (at_ >= text_.size()) fail("the array " + token.text + " is not closed", token.line);
     ++at_;
     for (ShellToken& item : items)
@@ -192,6 +194,7 @@ class Lexer {
   const std::string& name_;
   std::int64_t line_;
   std::size_t at_ = 0;
+  int depth_ = 0;  // of arrays that are open
   std::vector<ShellToken> tokens_;
   std::vector<std::size_t> documents_;  // whose text is still to come
 };

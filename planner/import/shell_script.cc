@@ -19,6 +19,7 @@ namespace {
 
 using Kind = ShellToken::Kind;
 constexpr std::int64_t kMostCommands = 100'000;
+constexpr std::size_t kMostItems = 100'000;  // of an array
 constexpr int kDeepest = 100;
 
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
@@ -430,10 +431,14 @@ class Follower {
   }
 
   void assign(const ShellToken& token) {
+    if (++state_.commands > kMostCommands)
+      throw SpecError(state_.at(token.line), "the script runs more than 100,000 commands");
     if (token.kind == Kind::array) {
       std::vector<ShellWord> items;
       for (const ShellToken& item : token.items)
         for (ShellWord& word : state_.variables.words(item.text, item.line)) items.push_back(std::move(word));
+      if (items.size() > kMostItems)
+        throw SpecError(state_.at(token.line), fmt::format("an array holds over {} words", kMostItems));
       std::vector<ShellWord>& array = state_.variables.arrays[token.text];
       if (!token.appends) array.clear();
       array.insert(array.end(), items.begin(), items.end());

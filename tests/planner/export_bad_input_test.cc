@@ -178,3 +178,40 @@ TEST_CASE("contradictions and slips in a Megatron-LM script name line and flag")
   CHECK(complaint(importer, "echo hello\n") ==
         ": starts no Megatron-LM trainer: expected a command with pretrain_gpt.py");
 }
+
+namespace {
+const Importer& importer_of(std::string_view name) {
+  for (const Importer& importer : importers())
+    if (importer.name == name) return importer;
+  throw std::invalid_argument(std::string(name));
+}
+}  // namespace
+
+TEST_CASE("what is deep, endless or beyond any machine is refused before it is followed") {
+  const auto repeated = [](const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  const Importer& megatron = importer_of("megatron-lm");
+  CHECK(complaint_of_text(megatron, repeated("a=(", 5000)).find("arrays are nested over 100 deep") !=
+        std::string::npos);
+  CHECK(complaint_of_text(megatron, "a=(x x)\n" + repeated("a=(\"${a[@]}\" \"${a[@]}\")\n", 60)).find("words") !=
+        std::string::npos);
+  std::string loops;
+  for (const char* name : {"i", "j", "k", "l", "m", "n"})
+    loops += std::string("for ") + name + " in " + repeated("1 ", 20) + "; do\n";
+  loops += "x=1\n" + repeated("done\n", 6);
+  CHECK(complaint_of_text(megatron, loops).find("more than 100,000 commands") != std::string::npos);
+  CHECK(complaint_of_text(megatron, "echo ${#@} ${#*}\n").find("pretrain_gpt.py") != std::string::npos);
+  const std::string base =
+      "python pretrain_gpt.py --num-layers 8 --num-attention-heads 8 --seq-length 1024 "
+      "--micro-batch-size 1 --max-position-embeddings 1024 --vocab-size 1000 ";
+  CHECK(complaint_of_text(megatron, base + "--hidden-size 4611686018427387904").find("to 1000000000") !=
+        std::string::npos);
+  CHECK(complaint_of_text(megatron, base + "--hidden-size 1024 --pipeline-model-parallel-size 2 "
+                                           "--pipeline-model-parallel-layout '(tt)*9223372036854775808'") != "");
+  const Importer& titan = importer_of("torchtitan");
+  CHECK(complaint_of_text(titan, "a=" + repeated("[", 100'000)) != "");
+  CHECK(complaint_of_text(titan, "a=1\na=f(\nb=2\n)\n").find("is a value above") != std::string::npos);
+}

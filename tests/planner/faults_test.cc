@@ -8,6 +8,7 @@
 #include "planner/fault_report.h"
 #include "planner/plan_replicas.h"
 #include "planner/report.h"
+#include "planner/resource.h"
 #include "sim/simulator.h"
 #include "tests/planner/small_spaces.h"
 
@@ -267,4 +268,12 @@ TEST_CASE("a leaf without up-links cuts off what lies beyond, by name") {
   const Problem p = load_problem(with_override(spec, "cluster.faults", R"({"leaf0": {"up": 0}})"), test_catalogue());
   CHECK_THROWS_WITH(evaluate(p, *p.plan),
                     "cluster.faults: GPU 0 of node 3 cannot reach GPU 0 of node 4: the up-links of leaf 0 are dead");
+}
+
+TEST_CASE("what changes of a faulty cluster are compared with is its own step") {
+  const Problem slow = faulty(kSixteenNodes, R"({"node3": {"gpu5": 0.5}})");
+  const Seconds step = outcome(slow, *slow.plan).step;
+  CHECK(step.base() == step_of(slow));
+  CHECK(step.base() > step_of(faulty(kSixteenNodes, "{}")));
+  CHECK(outcome(scaled(slow, Resource::nic_bandwidth, 1.0), *slow.plan).step == step);
 }

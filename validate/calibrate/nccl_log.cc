@@ -258,7 +258,8 @@ class TextReader {
       if (t[i] == "nThread") threads = number<std::int64_t>(t[i + 1]).value_or(0);
       if (t[i] == "nGpus") gpus = number<std::int64_t>(t[i + 1]).value_or(0);
     }
-    if (threads > 0 && gpus > 0) table_.gpus_per_process = threads * gpus;
+    constexpr std::int64_t kMost = 1024;
+    if (threads > 0 && gpus > 0 && threads <= kMost && gpus <= kMost) table_.gpus_per_process = threads * gpus;
   }
 
   void header(const Tokens& t) {
