@@ -58,6 +58,7 @@ int explain(const ExplainOptions& options) {
   if (file.plans.empty()) return explain_nothing(options, node, file);
   check_number(file, options.plan, options, "--plan");
   if (options.against > 0) check_number(file, options.against, options, "--against");
+  if (options.against == options.plan) throw SpecError("--against", "is the plan itself: expected another one");
   const std::int32_t other = options.plan == 1 ? 2 : 1;
   const bool pair = options.against > 0 || file.plans.size() > 1;
   const std::int32_t against = options.against > 0 ? options.against : other;

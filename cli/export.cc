@@ -53,7 +53,9 @@ int export_plan(const ExportOptions& options) {
   for (const Exporter& exporter : exporters()) names.push_back(exporter.name);
   const Exporter& exporter = exporters()[choose(options.to, names, "--to", "exporter")];
   const Catalogue catalogue = Catalogue::load();
-  const Problem problem = load_planned(read_job(options.job, options.plan), catalogue);
+  const SpecNode job = read_job(options.job, options.plan);
+  Problem problem = load_planned(job, catalogue);
+  problem.job_json = self_contained(job, problem.model.name);  // for files that hold the job
   if (const auto refusal = why_not_exported(exporter, problem, *problem.plan)) {
     std::string text =
         fmt::format("foretrain: {} does not launch {}: {}", exporter.name, to_text(*problem.plan), refusal->rule);
