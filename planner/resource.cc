@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "hwmodels/node_routes.h"
 #include "planner/judge.h"
 #include "planner/launch_rules.h"
 #include "planner/legality.h"
@@ -12,6 +13,15 @@
 #include "planner/memory.h"
 
 namespace foretrain {
+
+namespace {
+/// The node of a topology file, whose routes hold its NICs' rates.
+std::shared_ptr<const NodeMap> with_faster_nics(NodeMap map, double efficiency, double factor) {
+  for (const std::int32_t nic : map.nics) map.parts[static_cast<std::size_t>(nic)].rate *= factor;
+  map.routes = all_group_routes(map, efficiency);
+  return std::make_shared<const NodeMap>(std::move(map));
+}
+}  // namespace
 
 ClusterSpec scaled(ClusterSpec cluster, Resource resource, double factor) {
   switch (resource) {
@@ -29,6 +39,7 @@ ClusterSpec scaled(ClusterSpec cluster, Resource resource, double factor) {
     case Resource::nic_bandwidth:
       cluster.node.nic_bandwidth *= factor;
       cluster.network.host_bandwidth *= factor;
+      if (cluster.node.map) cluster.node.map = with_faster_nics(*cluster.node.map, cluster.network.efficiency, factor);
       break;
     case Resource::network_latency:
       cluster.network.latency *= factor;

@@ -277,3 +277,18 @@ TEST_CASE("what changes of a faulty cluster are compared with is its own step") 
   CHECK(step.base() > step_of(faulty(kSixteenNodes, "{}")));
   CHECK(outcome(scaled(slow, Resource::nic_bandwidth, 1.0), *slow.plan).step == step);
 }
+
+TEST_CASE("faster NICs are faster on a node from a topology file, too") {
+  // One data-parallel ring over two nodes, nothing overlapped: all of its time behind the NICs.
+  const Problem p = load_problem(SpecNode::parse(R"({
+      "model": {"layers": 8, "hidden": 4096, "ffn_hidden": 16384, "heads": 32, "vocab": 50000, "gated_mlp": false},
+      "cluster": {"topology": "tests/data/topology/azure-ndv4-topo.xml", "gpu": "a100-sxm4-40gb", "nodes": 2},
+      "training": {"sequence_length": 2048, "global_batch": 16},
+      "plan": {"tensor": 8, "data": 2, "overlap": {"tensor": false, "data": false, "pipeline": false}}})",
+                                                 "job.json"),
+                                 test_catalogue());
+  REQUIRE(p.cluster.node.map != nullptr);
+  const Seconds step = outcome(p, *p.plan).step, twice = outcome(scaled(p, Resource::nic_bandwidth, 2), *p.plan).step;
+  CHECK(outcome(scaled(p, Resource::nic_bandwidth, 1), *p.plan).step == step);
+  CHECK(twice < step);
+}

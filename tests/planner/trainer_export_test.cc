@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "planner/import/config_tree.h"
-#include "planner/import/schedule_csv.h"
 #include "tests/planner/export_cases.h"
+#include "tests/planner/schedule_csv.h"
 
 using namespace foretrain;
 

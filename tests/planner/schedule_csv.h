@@ -1,4 +1,4 @@
-/// Pipeline schedules as CSV, in the grammar of PyTorch's _PipelineScheduleRuntime.
+/// Reads back what planner/export/schedule_csv.cc writes, in the grammar of PyTorch's _PipelineScheduleRuntime.
 #pragma once
 
 #include <string>

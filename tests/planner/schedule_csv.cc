@@ -1,4 +1,4 @@
-#include "planner/import/schedule_csv.h"
+#include "tests/planner/schedule_csv.h"
 
 #include <algorithm>
 #include <charconv>
